@@ -1,0 +1,49 @@
+"""What an editor is: pictures and a prompt in, pictures out. It never sees rays, clips or nerfstudio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from stage1_edit.prompts import EditPrompt
+
+Image: TypeAlias = Float[Tensor, "height width 3"]
+"""RGB in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """One frame to edit."""
+
+    prompt: EditPrompt
+    original: Image
+    """The frame as it was filmed: what the edit must stay faithful to."""
+    render: Image
+    """The avatar's current picture of the same frame: where the edit starts from."""
+    matte: Float[Tensor, "height width 1"]
+    """How much of each pixel is the person."""
+    labels: UInt8[Tensor, "height width"]
+    """The region that each pixel shows, as `tracking.regions.Label`."""
+    noise_level: float
+    """How far the edit may move from the render: 0 returns the render, 1 ignores it (SDEdit's strength)."""
+    generator: torch.Generator
+    """The only source of randomness."""
+
+
+class FrameEditor(Protocol):
+    """Edits frames as a prompt asks."""
+
+    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image]:
+        """Edit frames; those given together are edited consistently. The whole picture may change."""
+        ...
+
+    def check(self, prompt: EditPrompt) -> None:
+        """See, before any work is done, whether the prompt can be followed.
+
+        Raises:
+            UserError: the editor cannot follow this prompt; the message says which it can.
+        """
+        ...

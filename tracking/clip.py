@@ -1,0 +1,244 @@
+"""A tracked clip: what tracking writes and everything downstream reads.
+
+On disk (`nerfstudio-data` reads the same folder as a static scene):
+
+    clip/
+        transforms.json   camera, the source video and the crop inside it; per tracked frame its files, pose and time
+        images/00000.png  the crop, 8-bit RGB               | one file per tracked frame, named by the frame's
+        masks/00000.png   soft matte of the person, 8-bit   | number in the source video
+        labels/00000.png  `tracking.regions.Label` ids      |
+        background.png    the plate: the scene without the person, as far as it was ever seen
+        tracking.npz      the per-frame arrays of `HeadTrack`, for every frame of the source
+
+Spaces: lengths are centimetres; cameras look along -z with y up (OpenGL). Head space is the head model's own: x to the
+person's left, y up, z out of the face. Torso space is fixed to the shoulders.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+
+from tracking.errors import UserError
+
+FORMAT_NAME = "portrait-edit clip"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """The video that a clip was tracked from, as displayed (after its rotation flag)."""
+
+    path: str
+    """The file, absolute."""
+    width: int
+    """Displayed width in pixels."""
+    height: int
+    """Displayed height in pixels."""
+    frame_rate: str
+    """Average frames per second, as a fraction such as 30000/1001."""
+    time_base: str
+    """Seconds per unit of `HeadTrack.presentation_timestamps`, as a fraction."""
+    crop: tuple[int, int, int, int]
+    """Left, top, width and height of what the images show, in source pixels."""
+
+    @property
+    def frames_per_second(self) -> float:
+        return float(Fraction(self.frame_rate))
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera without distortion, in pixels of the clip's images."""
+
+    focal_length: float
+    center_x: float
+    center_y: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class HeadTrack:
+    """What was measured in every frame of the source. Frames that failed to track hold NaN, never a made-up number."""
+
+    tracked: Bool[np.ndarray, "frames"]
+    """Whether the frame is to be trusted."""
+    presentation_timestamps: Int64[np.ndarray, "frames"]
+    """When the frame is shown, in units of the source's time base, increasing."""
+    camera_to_head: Float[np.ndarray, "frames 4 4"]
+    """Rigid; takes a point seen by the camera to head space."""
+    camera_to_torso: Float[np.ndarray, "frames 4 4"]
+    """Rigid; takes a point seen by the camera to torso space."""
+    expression: Float[np.ndarray, "frames expressions"]
+    """How far each named expression is on, in [0, 1]."""
+    identity: Float[np.ndarray, "modes"]
+    """The person's shape, as coefficients of the head model's identity basis."""
+    landmarks: Float[np.ndarray, "frames points 2"]
+    """Detected landmarks, in pixels of the clip's images, in MediaPipe's order."""
+    reprojection_error: Float[np.ndarray, "frames"]
+    """Median distance between detected and fitted landmarks, in pixels of the clip's images."""
+    expression_names: tuple[str, ...]
+    """ARKit's names, in the order of `expression`."""
+
+
+@dataclass(frozen=True)
+class TrackedClip:
+    """A talking portrait whose every frame's pose, expression, matte and labels are known."""
+
+    root: Path
+    source: SourceVideo
+    intrinsics: Intrinsics
+    track: HeadTrack
+
+    @cached_property
+    def frames(self) -> Int64[np.ndarray, "tracked"]:
+        """The source frame numbers that tracked and therefore have files."""
+        return np.flatnonzero(self.track.tracked)
+
+    @cached_property
+    def times(self) -> Float[np.ndarray, "frames"]:
+        """When each source frame is shown, from 0 at the first to 1 at the last."""
+        stamps = self.track.presentation_timestamps.astype(np.float64)
+        return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
+
+    def image_path(self, frame: int) -> Path:
+        return self.root / "images" / f"{frame:05d}.png"
+
+    def matte_path(self, frame: int) -> Path:
+        return self.root / "masks" / f"{frame:05d}.png"
+
+    def label_path(self, frame: int) -> Path:
+        return self.root / "labels" / f"{frame:05d}.png"
+
+    @property
+    def background_path(self) -> Path:
+        return self.root / "background.png"
+
+    def image(self, frame: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The RGB crop of a tracked frame."""
+        return read_png(self.image_path(frame), cv2.IMREAD_COLOR)
+
+    def matte(self, frame: int) -> Float32[np.ndarray, "height width"]:
+        """How much of each pixel is the person, in [0, 1]."""
+        return read_png(self.matte_path(frame), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+
+    def labels(self, frame: int) -> UInt8[np.ndarray, "height width"]:
+        """The region that each pixel of a tracked frame shows."""
+        return read_png(self.label_path(frame), cv2.IMREAD_GRAYSCALE)
+
+    def background(self) -> UInt8[np.ndarray, "height width 3"]:
+        """The RGB plate, the size of the images."""
+        return read_png(self.background_path, cv2.IMREAD_COLOR)
+
+    def save_description(self) -> None:
+        """Write `tracking.npz`, then `transforms.json`; the folder is a tracked clip only once the latter is there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {field.name: getattr(self.track, field.name) for field in fields(HeadTrack)}
+        partial = self.root / "tracking.partial.npz"
+        np.savez_compressed(partial, **arrays)
+        partial.replace(self.root / "tracking.npz")
+        camera = self.intrinsics
+        description = {
+            "format": FORMAT_NAME,
+            "format_version": FORMAT_VERSION,
+            "source": asdict(self.source),
+            "camera_model": "OPENCV",
+            "fl_x": camera.focal_length,
+            "fl_y": camera.focal_length,
+            "cx": camera.center_x,
+            "cy": camera.center_y,
+            "w": camera.width,
+            "h": camera.height,
+            "frames": [
+                {
+                    "file_path": str(self.image_path(frame).relative_to(self.root)),
+                    "mask_path": str(self.matte_path(frame).relative_to(self.root)),
+                    "label_path": str(self.label_path(frame).relative_to(self.root)),
+                    "transform_matrix": self.track.camera_to_head[frame].tolist(),
+                    "time": float(self.times[frame]),
+                    "timestep_index": int(frame),
+                }
+                for frame in self.frames
+            ],
+        }
+        partial = self.root / "transforms.partial.json"
+        partial.write_text(json.dumps(description, indent=1))
+        partial.replace(self.root / "transforms.json")
+
+    @classmethod
+    def load(cls, root: Path) -> "TrackedClip":
+        """Read a tracked clip and check that it is whole.
+
+        Raises:
+            UserError: the folder is no tracked clip, is of another format version, or lacks a file.
+        """
+        if not (root / "transforms.json").is_file():
+            raise UserError(f"{root} is not a tracked clip: make one with `portrait-track VIDEO {root}`.")
+        try:
+            description = json.loads((root / "transforms.json").read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f"{root}/transforms.json is damaged ({error}): track the video again.") from error
+        if description.get("format") != FORMAT_NAME:
+            raise UserError(
+                f"{root}/transforms.json was not written by portrait-track: track the video with "
+                "`portrait-track VIDEO CLIP`."
+            )
+        if description["format_version"] != FORMAT_VERSION:
+            raise UserError(
+                f"{root} has clip format {description['format_version']}, and this version reads format "
+                f"{FORMAT_VERSION}: track the video again with `portrait-track`."
+            )
+        if not (root / "tracking.npz").is_file():
+            raise UserError(f"{root}/tracking.npz is missing: track the video again with `portrait-track`.")
+        with np.load(root / "tracking.npz") as arrays:
+            values = {name: arrays[name] for name in arrays.files}
+        values["expression_names"] = tuple(str(name) for name in values["expression_names"])
+        clip = cls(
+            root=root,
+            source=SourceVideo(**{**description["source"], "crop": tuple(description["source"]["crop"])}),
+            intrinsics=Intrinsics(
+                description["fl_x"], description["cx"], description["cy"], description["w"], description["h"]
+            ),
+            track=HeadTrack(**values),
+        )
+        clip._require_files()
+        return clip
+
+    def _require_files(self) -> None:
+        paths = [self.background_path]
+        for frame in self.frames:
+            paths += [self.image_path(frame), self.matte_path(frame), self.label_path(frame)]
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"{missing[0]} is missing ({len(missing)} of {len(paths)} files are): track the video again with "
+                "`portrait-track`."
+            )
+
+
+def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels"]:
+    """Read an 8-bit picture as RGB or grey.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    picture = cv2.imread(str(path), mode)
+    if picture is None:
+        raise UserError(f"{path} is missing or is no picture: track the video again with `portrait-track`.")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if picture.ndim == 3 else picture
+
+
+def write_png(path: Path, picture: UInt8[np.ndarray, "height width *channels"]) -> None:
+    """Write an 8-bit RGB or grey picture, whole or not at all."""
+    partial = path.with_suffix(".partial.png")
+    encoded = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    if not cv2.imwrite(str(partial), encoded):
+        raise UserError(f"Cannot write {path}: is the disk full, or the folder not yours?")
+    partial.replace(path)
