@@ -1,0 +1,167 @@
+"""A tracked clip as nerfstudio's cameras, and what the model needs to know about the person in it.
+
+Cameras are camera-to-head transforms: the head stands still and the camera moves around it. Lengths are scene units of
+ten centimetres. The whole clip's motion table goes to the model whatever the split, so that it can look any time up.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from nerfstudio.cameras.cameras import Cameras, CameraType
+from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
+from nerfstudio.data.scene_box import SceneBox
+
+from stage2_nerf.deformation import spread_displacements
+from stage2_nerf.proxy_grid import ProxyGrid, build_proxy
+from tracking.clip import TrackedClip
+from tracking.head_model import HeadModel
+from tracking.proxy_mesh import head_shell, torso_shell
+from tracking.regions import TORSO_LABELS, Label
+from tracking.track import find_or_track
+
+SCENE_UNITS_PER_CENTIMETRE = 0.1
+
+
+@dataclass
+class PortraitClipDataParserConfig(DataParserConfig):
+    """A tracked clip; or a video, which is tracked first."""
+
+    _target: type = field(default_factory=lambda: PortraitClipDataParser)
+    data: Path = Path()
+    """The tracked clip's folder; or a video, or a folder that holds one: it is tracked first, once."""
+    held_out_interval: int = 0
+    """Keep every so many-th frame out of training and evaluate on those; 0 trains on all frames (an edited video shows
+    them all) and evaluates on every eighth of them."""
+    proxy_resolution: int = 64
+    """Cells along a side of the grids that guide sampling."""
+    displacement_resolution: int = 24
+    """Voxels along a side of the head model's displacement grid."""
+
+
+@dataclass
+class PortraitClipDataParser(DataParser):
+    """Reads a tracked clip."""
+
+    config: PortraitClipDataParserConfig
+    includes_time: bool = True
+    downscale_factor: int = 1
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
+        clip = find_or_track(self.config.data)
+        frames = clip.frames
+        chosen = self.split_frames(frames, split)
+        scale = SCENE_UNITS_PER_CENTIMETRE
+        camera = clip.intrinsics
+        cameras = Cameras(
+            camera_to_worlds=scaled_transforms(clip.track.camera_to_head[chosen], scale)[:, :3],
+            fx=camera.focal_length,
+            fy=camera.focal_length,
+            cx=camera.center_x,
+            cy=camera.center_y,
+            width=camera.width,
+            height=camera.height,
+            camera_type=CameraType.PERSPECTIVE,
+            times=torch.from_numpy(clip.times[chosen].astype(np.float32))[:, None],
+        )
+        head_to_torso = clip.track.camera_to_torso[frames] @ np.linalg.inv(clip.track.camera_to_head[frames])
+        metadata: dict[str, Any] = {
+            "clip": clip,
+            "frames": chosen,
+            "frame_times": torch.from_numpy(clip.times[frames].astype(np.float32)),
+            "expression_codes": torch.from_numpy(clip.track.expression[frames].astype(np.float32)),
+            "head_to_torso": scaled_transforms(head_to_torso, scale),
+            **person(clip, self.config, scale),
+        }
+        box = metadata["head_proxy"].box
+        return DataparserOutputs(
+            image_filenames=[clip.image_path(int(frame)) for frame in chosen],
+            cameras=cameras,
+            scene_box=SceneBox(aabb=box),
+            metadata=metadata,
+            dataparser_scale=scale,
+        )
+
+    def split_frames(self, frames: Int64[np.ndarray, "tracked"], split: str) -> Int64[np.ndarray, "chosen"]:
+        """The frames of a split. The evaluation frames are every eighth, or those held out of training."""
+        held_out = np.arange(len(frames)) % (self.config.held_out_interval or 8) == 4
+        if split != "train":
+            return frames[held_out]
+        return frames[~held_out] if self.config.held_out_interval else frames
+
+
+def scaled_transforms(
+    transforms: Float[np.ndarray, "frames 4 4"], scale: float
+) -> Float32[torch.Tensor, "frames 4 4"]:
+    """Rigid transforms between spaces in centimetres, as the same between spaces in scene units."""
+    scaled = transforms.copy()
+    scaled[:, :3, 3] *= scale
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float) -> dict[str, Any]:
+    """The proxies of head and torso and the displacement of each expression, in scene units."""
+    model = HeadModel.load()
+    neutral = model.neutral(clip.track.identity)
+    seen = clip.frames[np.linspace(0, len(clip.frames) - 1, min(32, len(clip.frames))).round().astype(int)]
+    shrink = min(1.0, 160 / max(clip.intrinsics.width, clip.intrinsics.height))
+    size = round(clip.intrinsics.width * shrink), round(clip.intrinsics.height * shrink)
+    mattes = np.stack([cv2.resize(clip.matte(int(frame)), size, interpolation=cv2.INTER_AREA) for frame in seen])
+    proxies: dict[str, ProxyGrid] = {}
+    for part, camera_to_space, shell, thickness in (
+        ("head", clip.track.camera_to_head, head_shell(clip.track.identity)[0], 1.0),
+        ("torso", clip.track.camera_to_torso, torso_shell()[0], 3.0),
+    ):
+        box = bounding_box(clip, seen, camera_to_space, shell, part)
+        transforms = np.linalg.inv(camera_to_space[seen])
+        transforms[:, :3, 3] *= scale
+        proxies[part] = build_proxy(
+            box * scale, config.proxy_resolution, shell * scale, mattes, transforms, clip.intrinsics, thickness * scale
+        )
+    displacement = spread_displacements(
+        neutral * scale,
+        model.expression_deltas * scale,
+        proxies["head"].box.numpy(),
+        config.displacement_resolution,
+        reach=1.5 * scale,
+    )
+    return {
+        "head_proxy": proxies["head"],
+        "torso_proxy": proxies["torso"],
+        "expression_displacement": torch.from_numpy(displacement),
+    }
+
+
+def bounding_box(
+    clip: TrackedClip,
+    frames: Int64[np.ndarray, "seen"],
+    camera_to_space: Float[np.ndarray, "frames 4 4"],
+    shell: Float[np.ndarray, "vertices 3"],
+    part: str,
+) -> Float[np.ndarray, "2 3"]:
+    """Lowest and highest corner, in centimetres, of what head or torso fills.
+
+    Depth is the shell's. Width and height also hold the pixels labelled as the part, placed at the depth of the
+    space's origin, so that wide shoulders and long hair fit.
+    """
+    camera = clip.intrinsics
+    low, high = [shell.min(0)], [shell.max(0)]
+    for frame in frames:
+        labels = clip.labels(int(frame))
+        is_torso = np.isin(labels, [int(label) for label in TORSO_LABELS])
+        row, column = np.nonzero(is_torso if part == "torso" else (labels != Label.BACKGROUND) & ~is_torso)
+        if len(row) < 50:
+            continue
+        depth = -np.linalg.inv(camera_to_space[frame])[2, 3]
+        points = np.stack([column + 0.5 - camera.center_x, camera.center_y - row - 0.5], axis=1) * (
+            depth / camera.focal_length
+        )
+        points = np.concatenate([points, np.full((len(points), 1), -depth)], axis=1)
+        points = points @ camera_to_space[frame, :3, :3].T + camera_to_space[frame, :3, 3]
+        low.append(np.append(np.percentile(points[:, :2], 0.5, axis=0) - 1.5, np.inf))
+        high.append(np.append(np.percentile(points[:, :2], 99.5, axis=0) + 1.5, -np.inf))
+    return np.stack([np.min(low, axis=0), np.max(high, axis=0)])

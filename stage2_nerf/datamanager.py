@@ -1,0 +1,170 @@
+"""The clip's frames for training: whole in memory, replaceable by edits, drawn where they matter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+from torch import Tensor
+
+from stage2_nerf.clip_dataparser import PortraitClipDataParserConfig
+from stage2_nerf.losses import over
+from tracking.background import local_background
+from tracking.clip import TrackedClip
+from tracking.regions import Label
+
+
+class PortraitDataset(InputDataset):
+    """Frames of a tracked clip, each with its matte, its labels and its own background."""
+
+    exclude_batch_keys_from_device = ["image", "matte", "labels", "background"]  # noqa: RUF012 (nerfstudio's field)
+
+    def get_metadata(self, data: dict[str, Any]) -> dict[str, UInt8[Tensor, "height width channels"]]:
+        """Matte (0 to 255), region labels and background of the frame, each image-shaped."""
+        clip: TrackedClip = self.metadata["clip"]
+        frame = int(self.metadata["frames"][data["image_idx"]])
+        matte = clip.matte(frame)
+        background = local_background(data["image"].numpy(), matte, self.plate)
+        return {
+            "matte": torch.from_numpy((matte * 255).round().astype(np.uint8))[..., None],
+            "labels": torch.from_numpy(clip.labels(frame))[..., None],
+            "background": torch.from_numpy((background * 255).round().astype(np.uint8)),
+        }
+
+    @property
+    def plate(self) -> Float[np.ndarray, "height width 3"]:
+        """The clean background plate, in [0, 1]."""
+        if not hasattr(self, "_plate"):
+            clip: TrackedClip = self.metadata["clip"]
+            self._plate = clip.background().astype(np.float32) / 255
+        return self._plate
+
+
+@dataclass
+class PortraitPixelSamplerConfig(PixelSamplerConfig):
+    """Which pixels are trained on."""
+
+    _target: type = field(default_factory=lambda: PortraitPixelSampler)
+    frames_per_batch: int = 8
+    """Distinct frames in a batch: each costs one blend of the fields' tables."""
+    eyes_and_mouth_weight: float = 4.0
+    """How much likelier a pixel of eyes, brows or mouth is drawn than one of skin."""
+    edge_weight: float = 2.0
+    """How much likelier a pixel of the matte's soft edge is drawn."""
+    background_weight: float = 0.15
+    """How likely a pixel without any person is drawn, against 1 for one of skin."""
+
+
+class PortraitPixelSampler(PixelSampler):
+    """Draws pixels from a few frames, more of them where the eye looks."""
+
+    config: PortraitPixelSamplerConfig
+
+    def __init__(self, config: PortraitPixelSamplerConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.allowed_rows: Int[Tensor, "rows"] | None = None
+        """Rows of the batch that may be drawn from; all where none is given."""
+        self.label_weights = torch.ones(max(Label) + 1)
+        for label in (Label.EYES, Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR):
+            self.label_weights[label] = config.eyes_and_mouth_weight
+
+    def sample(self, image_batch: dict[str, Any]) -> dict[str, Any]:
+        """Draw a batch of pixels: four times as many uniformly, then among those by weight."""
+        images = image_batch["image"]
+        count, height, width = images.shape[:3]
+        rows = torch.arange(count) if self.allowed_rows is None else self.allowed_rows
+        frames = rows[torch.randperm(len(rows))[: self.config.frames_per_batch]]
+        candidates = 4 * self.num_rays_per_batch
+        row = frames[torch.randint(len(frames), (candidates,))]
+        y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
+        matte = image_batch["matte"][row, y, x, 0]
+        weight = self.label_weights[image_batch["labels"][row, y, x, 0].long()]
+        weight = torch.where(matte == 0, self.config.background_weight, weight)
+        weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
+        kept = torch.multinomial(weight, self.num_rays_per_batch)
+        row, y, x = row[kept], y[kept], x[kept]
+        batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
+        batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
+        return batch
+
+
+@dataclass
+class PortraitDataManagerConfig(VanillaDataManagerConfig):
+    """The clip and how it is drawn from."""
+
+    _target: type = field(default_factory=lambda: PortraitDataManager)
+    dataparser: PortraitClipDataParserConfig = field(default_factory=PortraitClipDataParserConfig)  # pyright: ignore
+    """The clip."""
+    pixel_sampler: PortraitPixelSamplerConfig = field(default_factory=PortraitPixelSamplerConfig)  # pyright: ignore
+    """Which pixels are trained on."""
+    train_num_rays_per_batch: int = 2048
+    """Rays in a training step."""
+    eval_num_rays_per_batch: int = 2048
+    """Rays in an evaluation step."""
+
+
+class PortraitDataManager(VanillaDataManager[PortraitDataset]):
+    """Hands out training rays, and takes edited frames in place of the filmed ones.
+
+    Its methods speak of frames by their row: the position among the training frames.
+    """
+
+    config: PortraitDataManagerConfig
+    train_pixel_sampler: PortraitPixelSampler
+
+    def setup_train(self) -> None:
+        """Load the frames, in order: nerfstudio's loader shuffles before it collates, and then yields one dict for ever."""
+        super().setup_train()
+        batch = next(self.iter_train_image_dataloader)
+        order = torch.argsort(batch["image_idx"])
+        for key, value in batch.items():
+            batch[key] = value[order.to(value.device)]
+        self.image_batch = batch
+        self.original_images = (batch["image"] * 255).round().to(torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self.train_dataset)
+
+    def original(self, row: int) -> Float[Tensor, "height width 3"]:
+        """The frame as it was filmed."""
+        return self.original_images[row].float() / 255
+
+    def matte(self, row: int) -> Float[Tensor, "height width 1"]:
+        """The frame's matte."""
+        return self.image_batch["matte"][row].float() / 255
+
+    def labels(self, row: int) -> UInt8[Tensor, "height width"]:
+        """The frame's region labels."""
+        return self.image_batch["labels"][row, ..., 0]
+
+    def replace(self, row: int, image: Float[Tensor, "height width 3"]) -> None:
+        """Train on this picture of the frame from now on."""
+        self.image_batch["image"][row] = image.to(self.image_batch["image"])
+
+    def restore(self) -> None:
+        """Train on the filmed frames again."""
+        self.image_batch["image"].copy_(self.original_images.float() / 255)
+
+    def train_only_on(self, rows: Sequence[int] | None) -> None:
+        """Draw pixels from these frames alone; from all where none are given."""
+        self.train_pixel_sampler.allowed_rows = None if rows is None else torch.tensor(rows)
+
+    @property
+    def frame_numbers(self) -> list[int]:
+        """The source video's number of each training frame."""
+        return [int(frame) for frame in self.train_dataset.metadata["frames"]]
+
+    def camera(self, row: int) -> Cameras:
+        """The camera of a training frame."""
+        return self.train_dataset.cameras[row : row + 1].to(self.device)
+
+    def over_background(self, row: int, outputs: dict[str, Tensor]) -> Float[Tensor, "height width 3"]:
+        """A rendered frame over its own background."""
+        background = self.image_batch["background"][row].float() / 255
+        return over(outputs["foreground"].to(background), outputs["accumulation"].to(background), background)

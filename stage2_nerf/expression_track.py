@@ -1,0 +1,147 @@
+"""The clip's motion, owned by the model: every stock command knows only a ray's time, and still renders the right face.
+
+The table travels in the checkpoint as buffers. What a frame's rays need is resolved once per distinct frame.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+@dataclass
+class FrameStates:
+    """The distinct moments that a bundle of rays looks at."""
+
+    frame: Int[Tensor, "rays"]
+    """Which of the moments each ray belongs to."""
+    expression: Float[Tensor, "moments expressions"]
+    head_to_torso: Float[Tensor, "moments 4 4"]
+
+
+def to_rotation(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """The nearest rotations, by singular value decomposition (Schoenemann 1966)."""
+    u, _, vh = torch.linalg.svd(matrices)
+    sign = torch.ones_like(matrices[..., 0])
+    sign[..., 2] = torch.det(u @ vh)
+    return (u * sign[..., None, :]) @ vh
+
+
+def rotation_vectors(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
+    """Axis times angle, in radians, of rotations by less than half a turn (Rodrigues' formula, inverted)."""
+    skew = torch.stack(
+        [
+            rotations[..., 2, 1] - rotations[..., 1, 2],
+            rotations[..., 0, 2] - rotations[..., 2, 0],
+            rotations[..., 1, 0] - rotations[..., 0, 1],
+        ],
+        dim=-1,
+    )
+    cosine = (rotations.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
+    sine = skew.norm(dim=-1) / 2
+    angle = torch.atan2(sine, cosine)
+    return skew * torch.where(sine > 1e-6, angle / (2 * sine.clamp(min=1e-6)), 0.5)[..., None]
+
+
+def pose_vectors(
+    head_to_torso: Float[Tensor, "moments 4 4"], mean_head_to_torso: Float[Tensor, "4 4"]
+) -> Float[Tensor, "moments 6"]:
+    """The head's pose on its torso as six numbers: rotation from the mean in radians, and translation from it."""
+    rotation = head_to_torso[:, :3, :3] @ mean_head_to_torso[:3, :3].T
+    translation = head_to_torso[:, :3, 3] - mean_head_to_torso[:3, 3]
+    return torch.cat([rotation_vectors(rotation), translation], dim=-1)
+
+
+class ExpressionTrack(nn.Module):
+    """Expression and head-on-torso pose of every tracked frame of a clip, and of the moments between them."""
+
+    frame_times: Tensor
+    expression_codes: Tensor
+    head_to_torso: Tensor
+    mean_head_to_torso: Tensor
+
+    def __init__(
+        self,
+        frame_times: Float[Tensor, "frames"],
+        expression_codes: Float[Tensor, "frames expressions"],
+        head_to_torso: Float[Tensor, "frames 4 4"],
+    ) -> None:
+        """Hold a clip's table.
+
+        Args:
+            frame_times: when each frame is shown, increasing, 0 at the clip's start and 1 at its end.
+            expression_codes: each frame's named expressions.
+            head_to_torso: each frame's rigid transform, in scene units.
+        """
+        super().__init__()
+        self.register_buffer("frame_times", frame_times)
+        self.register_buffer("expression_codes", expression_codes)
+        self.register_buffer("head_to_torso", head_to_torso)
+        mean = head_to_torso.mean(0)
+        mean[:3, :3] = to_rotation(mean[:3, :3])
+        self.register_buffer("mean_head_to_torso", mean)
+
+    def neighbours(
+        self, times: Float[Tensor, "moments"]
+    ) -> tuple[Int[Tensor, "moments"], Int[Tensor, "moments"], Float[Tensor, "moments"]]:
+        """The frames before and after each moment, and how far the moment is from the one to the other, in [0, 1]."""
+        after = torch.searchsorted(self.frame_times, times.contiguous()).clamp(1, max(len(self.frame_times) - 1, 1))
+        after = after.clamp(max=len(self.frame_times) - 1)
+        before = (after - 1).clamp(min=0)
+        span = (self.frame_times[after] - self.frame_times[before]).clamp(min=1e-9)
+        return before, after, ((times - self.frame_times[before]) / span).clamp(0, 1)
+
+    def at(
+        self, times: Float[Tensor, "moments"]
+    ) -> tuple[Float[Tensor, "moments expressions"], Float[Tensor, "moments 4 4"]]:
+        """Expression and head-to-torso transform at any time; exactly a frame's own at that frame's time."""
+        before, after, fraction = self.neighbours(times)
+        expression = torch.lerp(self.expression_codes[before], self.expression_codes[after], fraction[:, None])
+        transform = torch.lerp(self.head_to_torso[before], self.head_to_torso[after], fraction[:, None, None])
+        between = (fraction > 0) & (fraction < 1)
+        if between.any():
+            transform[between, :3, :3] = to_rotation(transform[between, :3, :3])
+        return expression, transform
+
+    def resolve(
+        self,
+        times: Float[Tensor, "rays 1"] | None,
+        expression: Float[Tensor, "rays expressions"] | None,
+        rays: int,
+    ) -> FrameStates:
+        """What each ray looks at: its own expression if it carries one, else its time's, else the clip's mean.
+
+        Args:
+            times: each ray's time, where the camera has one.
+            expression: each ray's own expression code, where somebody drives the avatar.
+            rays: how many rays there are.
+        """
+        device = self.frame_times.device
+        if times is None and expression is None:
+            mean = self.expression_codes.mean(0, keepdim=True)
+            return FrameStates(torch.zeros(rays, dtype=torch.long, device=device), mean, self.mean_head_to_torso[None])
+        key = torch.full((rays,), 0.5, device=device) if times is None else times[:, 0]
+        if expression is None:
+            moments, frame = torch.unique(key, return_inverse=True)
+            return FrameStates(frame, *self.at(moments))
+        rows, frame = torch.unique(torch.cat([key[:, None], expression], dim=1), dim=0, return_inverse=True)
+        return FrameStates(frame, rows[:, 1:], self.at(rows[:, 0])[1])
+
+
+def principal_directions(
+    table: Float[Tensor, "frames conditions"], size: int
+) -> tuple[Float[Tensor, "conditions"], Float[Tensor, "size conditions"]]:
+    """Mean of a table and the map to its leading principal components, each scaled to unit deviation.
+
+    Directions in which the table hardly moves are left out of the map (rows of zeros), since scaling them up would
+    only amplify the tracker's noise.
+    """
+    mean = table.mean(0)
+    _, values, directions = torch.linalg.svd(table - mean, full_matrices=False)
+    deviation = values / max(len(table) - 1, 1) ** 0.5
+    found: Bool[Tensor, "found"] = deviation > 0.02 * deviation[:1].clamp(min=1e-6)
+    rows = torch.zeros(size, table.shape[1], dtype=table.dtype)
+    count = min(size, int(found.sum()))
+    rows[:count] = directions[:count] / deviation[:1]
+    return mean, rows

@@ -1,0 +1,42 @@
+"""Training losses, as pure functions of what was rendered and what was filmed."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def over(
+    foreground: Float[Tensor, "*batch 3"], alpha: Float[Tensor, "*batch 1"], background: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """Premultiplied foreground over a background (Porter and Duff 1984)."""
+    return foreground + (1 - alpha) * background
+
+
+def colour_loss(
+    predicted: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"], threshold: float = 0.1
+) -> Float[Tensor, ""]:
+    """Huber's loss, scaled to the squared error near zero: errors beyond the threshold pull no harder than it."""
+    return 2 * F.huber_loss(predicted, target, delta=threshold)
+
+
+def matte_loss(alpha: Float[Tensor, "rays 1"], matte: Float[Tensor, "rays 1"]) -> Float[Tensor, ""]:
+    """Mean squared difference between the rendered opacity and the tracked matte."""
+    return F.mse_loss(alpha, matte)
+
+
+def spread_loss(
+    weights: Float[Tensor, "rays samples"], middles: Float[Tensor, "rays samples"]
+) -> Float[Tensor, ""]:
+    """Variance of depth along each ray, in squared scene units: keeps fog from standing in for a surface.
+
+    The second-moment form of mip-NeRF 360's distortion loss (Barron et al. 2022, eq. 15).
+    """
+    total = weights.sum(-1, keepdim=True)
+    mean = (weights * middles).sum(-1, keepdim=True) / total.clamp(min=1e-3)
+    return (weights * (middles - mean) ** 2).sum(-1).mean()
+
+
+def smoothness_loss(volumes: Float[Tensor, "*batch depth height width"]) -> Float[Tensor, ""]:
+    """Mean squared difference of neighbouring cells."""
+    return sum((torch.diff(volumes, dim=axis) ** 2).mean() for axis in (-1, -2, -3))  # pyright: ignore[reportReturnType]

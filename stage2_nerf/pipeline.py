@@ -1,0 +1,256 @@
+"""A run: reconstruct the portrait, then train one style for each prompt.
+
+The phases follow from how long the avatar and each style have been trained, which the checkpoint holds. So an
+interrupted run goes on where it stood, and a finished reconstruction (`--load-dir`) goes straight to its prompts.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.utils.rich_utils import CONSOLE
+
+from stage1_edit.choose_editor import EditorName, choose_editor, resolve_editor_name
+from stage1_edit.edited_frames import EditedFrames, folder_name
+from stage1_edit.editor import FrameEditor
+from stage1_edit.instruct_pix2pix import InstructPix2PixConfig
+from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
+from stage1_edit.prompts import EditPrompt
+from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
+from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
+from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
+from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.track import find_or_track
+
+# A checkpoint holds the schedulers' learning rates as numpy numbers, which torch >= 2.6 refuses to load unless told
+# that they are harmless. nerfstudio imports this module before it loads any checkpoint of ours.
+torch.serialization.add_safe_globals([np.core.multiarray.scalar, np.dtype, type(np.dtype("float64"))])
+
+EditPromptArg = Annotated[
+    EditPrompt,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="[REGION:]TEXT",
+        instance_from_str=lambda typed: EditPrompt.parse(typed[0]),
+        is_instance=lambda value: isinstance(value, EditPrompt),
+        str_from_instance=lambda prompt: [str(prompt)],
+    ),
+]
+
+
+@dataclass
+class PortraitEditPipelineConfig(VanillaPipelineConfig):
+    """What to do with the clip."""
+
+    _target: type = field(default_factory=lambda: PortraitEditPipeline)
+    prompts: tuple[EditPromptArg, ...] = ()
+    """The edits, each a style of its own; `REGION: TEXT` keeps one to a region. Without any, only reconstruct."""
+    editor: EditorName = "auto"
+    """Who edits the frames; auto takes InstructPix2Pix if CUDA and its weights are here, else the offline editor."""
+    reconstruction_steps: int = 2000
+    """Training steps of the unedited avatar."""
+    style_training: StyleTrainingConfig = field(default_factory=StyleTrainingConfig)
+    """How each prompt's style is trained."""
+    offline: OfflineEditorConfig = field(default_factory=OfflineEditorConfig)
+    """The offline editor's settings."""
+    instruct_pix2pix: InstructPix2PixConfig = field(default_factory=InstructPix2PixConfig)
+    """InstructPix2Pix' settings."""
+    datamanager: PortraitDataManagerConfig = field(default_factory=PortraitDataManagerConfig)  # pyright: ignore
+    """The clip and how it is drawn from."""
+    model: PortraitModelConfig = field(default_factory=PortraitModelConfig)  # pyright: ignore
+    """The avatar."""
+
+    def all_prompts(self) -> tuple[EditPrompt, ...]:
+        """The prompts; or the single one of nerfstudio's own `--prompt`."""
+        if self.prompts or not self.model.prompt:
+            return self.prompts
+        return (EditPrompt.parse(self.model.prompt),)
+
+
+@dataclass
+class PortraitEditTrainerConfig(TrainerConfig):
+    """nerfstudio's trainer, unchanged, which first looks whether it can do what is asked."""
+
+    def save_config(self) -> None:
+        """Check the input, tracking it if need be, and only then make the run's folder: mistakes leave nothing behind."""
+        with one_sentence_for_user_errors():
+            self.check()
+        super().save_config()
+
+    def check(self) -> None:
+        """See whether the data can be used and the prompts followed.
+
+        Raises:
+            UserError: they cannot; the message says what to do.
+        """
+        pipeline = self.pipeline
+        assert isinstance(pipeline, PortraitEditPipelineConfig)
+        prompts = pipeline.all_prompts()
+        device = torch.device(self.machine.device_type)
+        if prompts and resolve_editor_name(pipeline.editor, pipeline.instruct_pix2pix, device) == "offline":
+            for prompt in prompts:
+                OfflineEditor(pipeline.offline).check(prompt)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise UserError("There is no CUDA device here: add `--machine.device-type cpu`.")
+        data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
+        if data == Path():
+            raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
+        pipeline.datamanager.data = find_or_track(data).root
+
+
+class PortraitEditPipeline(VanillaPipeline):
+    """Trains the avatar and its styles, each in its phase."""
+
+    config: PortraitEditPipelineConfig
+    datamanager: PortraitDataManager
+
+    def __init__(
+        self,
+        config: PortraitEditPipelineConfig,
+        device: str,
+        test_mode: Literal["test", "val", "inference"] = "val",
+        world_size: int = 1,
+        local_rank: int = 0,
+        grad_scaler: Any = None,
+    ) -> None:
+        self.styles = {style_name(prompt): prompt for prompt in config.all_prompts()}
+        config.model.style_names = tuple(self.styles)
+        with one_sentence_for_user_errors():
+            super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
+        self.run_folder = Path()
+        self.phase: StyleTraining | None = None
+        self.schedule_states: dict[str, dict[str, Any]] = {}
+
+    @property
+    def model(self) -> PortraitModel:
+        """The avatar, out of its wrapper for several devices."""
+        model = super().model
+        assert isinstance(model, PortraitModel)
+        return model
+
+    @cached_property
+    def editor(self) -> FrameEditor:
+        """The editor, made at the first edit: rendering and evaluation never load its weights.
+
+        It is no part of the module tree, so it is in no checkpoint.
+        """
+        device = torch.device(self.device)
+        return choose_editor(self.config.editor, self.config.offline, self.config.instruct_pix2pix, device)
+
+    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+        """Hand the trainer the phases, and how many steps are left in all of them."""
+        trainer = training_callback_attributes.trainer
+        assert trainer is not None
+        self.run_folder = trainer.base_dir
+        self.bring_edited_frames(trainer.config)
+        left = sum(steps for _, steps in self.phases_left())
+        trainer.config.max_num_iterations = min(trainer.config.max_num_iterations, left)
+        before = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=self.before_step)
+        after = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], func=self.after_step)
+        return [*super().get_training_callbacks(training_callback_attributes), before, after]
+
+    def bring_edited_frames(self, config: TrainerConfig) -> None:
+        """Take along the edited frames of the run that is continued: checkpoints do not hold them."""
+        checkpoints = config.load_dir or (config.load_checkpoint.parent if config.load_checkpoint else None)
+        if checkpoints is None or not self.styles:
+            return
+        earlier = checkpoints.parent / "edited"
+        here = self.run_folder / "edited"
+        if earlier.is_dir() and earlier.resolve() != here.resolve():
+            shutil.copytree(earlier, here, dirs_exist_ok=True)
+
+    def phases_left(self) -> list[tuple[str | None, int]]:
+        """Names of the styles still to train, none standing for the reconstruction, with the steps left in each."""
+        done = int(self.model.reconstruction_steps_trained)
+        phases: list[tuple[str | None, int]] = [(None, self.config.reconstruction_steps - done)]
+        for name in self.styles:
+            done = int(self.model.styles[name].steps_trained)  # pyright: ignore[reportArgumentType]
+            phases.append((name, self.config.style_training.steps - done))
+        return [(name, steps) for name, steps in phases if steps > 0]
+
+    def before_step(self, step: int) -> None:
+        """Enter the phase that is due, and edit the frames that are."""
+        del step
+        phases = self.phases_left()
+        if not phases:
+            return
+        name = phases[0][0]
+        if (self.phase.style_name if self.phase else None) != name:
+            self.enter(name)
+        if self.phase is not None:
+            self.phase.before_step()
+
+    def enter(self, name: str | None) -> None:
+        """Begin or take up a style's phase."""
+        assert name is not None, "the reconstruction is the first phase"
+        prompt = self.styles[name]
+        CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
+        editor_name = resolve_editor_name(
+            self.config.editor, self.config.instruct_pix2pix, torch.device(self.device)
+        )
+        self.phase = StyleTraining(
+            self.config.style_training,
+            prompt,
+            name,
+            self.model,
+            self.datamanager,
+            self.editor,
+            EditedFrames(self.run_folder / "edited", prompt, editor_name),
+            seed=len(self.schedule_states),
+        )
+        if name in self.schedule_states:
+            self.phase.schedule.load_state_dict(self.schedule_states[name])
+        self.phase.begin()
+
+    def after_step(self, step: int) -> None:
+        """Count the step, and move the style that is being trained."""
+        del step
+        if self.phase is None:
+            self.model.reconstruction_steps_trained += 1
+            return
+        self.phase.after_step()
+        self.schedule_states[self.phase.style_name] = self.phase.schedule.state_dict()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The edit schedules, for the checkpoint."""
+        return {"schedules": self.schedule_states}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take the edit schedules from a checkpoint."""
+        self.schedule_states = dict(state["schedules"])
+
+    def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
+        """Load a checkpoint: the avatar whole, and of the styles those that this run asks for.
+
+        Raises:
+            UserError: the checkpoint holds another kind of avatar, or one of another clip.
+        """
+        found = {key for key in loaded_state if key.startswith("_model.")}
+        own = {f"_model.{key}": value for key, value in self.model.state_dict().items()}
+        styles = tuple(f"_model.styles.{name}." for name in self.styles)
+        wanted = {key for key in own if not key.startswith("_model.styles.")}
+        kept = {key for key in found if not key.startswith("_model.styles.") or (styles and key.startswith(styles))}
+        unlike = [key for key in wanted & kept if own[key].shape != loaded_state[key].shape]
+        with one_sentence_for_user_errors():
+            if wanted - kept or kept - set(own) or unlike:
+                name = min([*(wanted - kept), *(kept - set(own)), *unlike])
+                raise UserError(
+                    f"The checkpoint does not fit this run (it differs in {name.removeprefix('_model.')}): it was made "
+                    "from another clip or with other settings of the model, so give the same ones, or leave out "
+                    "--load-dir to start anew."
+                )
+        state = {key: value for key, value in loaded_state.items() if key not in found or key in kept}
+        super().load_pipeline(state, step)
+
+
+def style_name(prompt: EditPrompt) -> str:
+    """A prompt's key in the model and in checkpoints."""
+    return folder_name(prompt, "")

@@ -1,0 +1,272 @@
+"""The avatar: a head and a torso field, posed by the clip's motion, rendered along one ray.
+
+Spaces: rays arrive in head space (the dataparser's cameras are camera-to-head), in scene units of ten centimetres. The
+torso field sees the same rays carried to torso space. Samples of both are put in order of distance and composited by
+density, so there is no seam at the neck.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.models.base_model import Model, ModelConfig
+from torch import Tensor, nn
+from torch.nn import Parameter
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
+from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
+from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, spread_loss
+from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig, RaySegments
+from stage2_nerf.styles import Style, StyleConfig, blend_residuals
+
+
+@dataclass
+class PortraitModelConfig(ModelConfig):
+    """The avatar's size and what it is trained for."""
+
+    _target: type = field(default_factory=lambda: PortraitModel)
+    head: CanonicalFieldConfig = field(default_factory=CanonicalFieldConfig)
+    """The field of head and hair, conditioned on the expression."""
+    torso: CanonicalFieldConfig = field(
+        default_factory=lambda: CanonicalFieldConfig(code_size=4, deformation_resolution=8)
+    )
+    """The field of neck and shoulders, conditioned on the head's pose on them."""
+    enable_collider: bool = False
+    """Off: the proxies bound the rays."""
+    sampler: ProxySamplerConfig = field(default_factory=ProxySamplerConfig)
+    """How rays are sampled, in both fields."""
+    style: StyleConfig = field(default_factory=StyleConfig)
+    """Size of each prompt's style."""
+    style_names: tuple[str, ...] = ()
+    """The prompts' keys, filled in by the pipeline."""
+    matte_weight: float = 0.1
+    """Weight of the rendered opacity's squared error."""
+    spread_weight: float = 0.002
+    """Weight of the depth variance along each ray."""
+    deformation_weight: float = 0.01
+    """Weight of the learned deformations' roughness and size."""
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Colour behind the person where the scene's own background is not at hand (the viewer, novel views)."""
+    eval_num_rays_per_chunk: int = 1 << 15
+    """Rays rendered at once."""
+
+
+@dataclass
+class FieldSamples:
+    """What one field gave along its rays."""
+
+    segments: RaySegments
+    density: Float[Tensor, "hits samples"]
+    colour: Float[Tensor, "hits samples 3"]
+    """In the styles that are shown."""
+    original_colour: Float[Tensor, "hits samples 3"]
+    """As it was filmed."""
+
+
+class PortraitModel(Model):
+    """An expression-conditioned dynamic NeRF with one style for every prompt."""
+
+    config: PortraitModelConfig
+    reconstruction_steps_trained: Tensor
+
+    def populate_modules(self) -> None:
+        """Build the fields from what the dataparser hands over in `metadata`."""
+        super().populate_modules()
+        metadata: dict[str, Any] = self.kwargs["metadata"]
+        self.track = ExpressionTrack(
+            metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"]
+        )
+        head_poses = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso)
+        head, torso = metadata["head_proxy"], metadata["torso_proxy"]
+        self.head_field = CanonicalField(
+            self.config.head, head.box, self.track.expression_codes, metadata["expression_displacement"]
+        )
+        self.torso_field = CanonicalField(self.config.torso, torso.box, head_poses, None)
+        self.head_sampler = ProxySampler(self.config.sampler, head.hull, head.density)
+        self.torso_sampler = ProxySampler(self.config.sampler, torso.hull, torso.density)
+        self.head_colour = nn.Linear(self.config.head.feature_size, 3)
+        self.torso_colour = nn.Linear(self.config.torso.feature_size, 3)
+        self.styles = nn.ModuleDict(
+            {name: Style(self.config.style, self.config.head.feature_size) for name in self.config.style_names}
+        )
+        self.style_weights: dict[str, float] = {}
+        """Which styles are shown, and how much of each; the rest is the original."""
+        self.register_buffer("reconstruction_steps_trained", torch.zeros((), dtype=torch.long))
+
+    def get_param_groups(self) -> dict[str, list[Parameter]]:
+        """The shared avatar's parameters. Styles have optimizers of their own (`style_training`)."""
+        return {"fields": self.shared_parameters()}
+
+    def shared_parameters(self) -> list[Parameter]:
+        """Everything but the styles."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("styles.")]
+
+    def freeze_shared(self, frozen: bool) -> None:
+        """Keep the avatar as it is, or let it learn: styles are trained over a finished reconstruction."""
+        for parameter in self.shared_parameters():
+            parameter.requires_grad_(not frozen)
+
+    def render_frame(self, camera: Cameras) -> dict[str, Tensor]:
+        """Render a whole picture in the styles that are shown, without disturbing a training that is under way."""
+        was_training = self.training
+        self.eval()
+        try:
+            return self.get_outputs_for_camera(camera)
+        finally:
+            self.train(was_training)
+
+    def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
+        """Render rays.
+
+        Returns:
+            `foreground` (premultiplied colour) and `accumulation` (opacity), which the losses and the compositing use;
+            `rgb`, the same over the configured background; `depth` in scene units; outside of training also
+            `original_foreground`, the foreground without any style.
+        """
+        rays = len(ray_bundle)
+        metadata = ray_bundle.metadata
+        states = self.track.resolve(ray_bundle.times, metadata.get("expression"), rays)
+        origins, directions = ray_bundle.origins, ray_bundle.directions
+        head_blend = self.head_field.blend(states.expression)
+        poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
+        torso_blend = self.torso_field.blend(poses)
+        to_torso = states.head_to_torso[states.frame]
+        torso_origins = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], origins) + to_torso[:, :3, 3]
+        torso_directions = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], directions)
+        head = self.look(origins, directions, states, "head", head_blend)
+        torso = self.look(torso_origins, torso_directions, states, "torso", torso_blend)
+        return self.composite(rays, head, torso)
+
+    def look(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        states: FrameStates,
+        part: str,
+        blended: BlendedFrames,
+    ) -> FieldSamples:
+        """Sample one field along the rays that meet its proxy."""
+        field: CanonicalField = getattr(self, f"{part}_field")
+        sampler: ProxySampler = getattr(self, f"{part}_sampler")
+        segments = sampler(origins, directions, states.frame, field, blended)
+        hits, samples = segments.middles.shape
+        ray = segments.ray
+        positions = (origins[ray, None] + segments.middles[..., None] * directions[ray, None]).flatten(0, 1)
+        frame: Int[Tensor, "points"] = states.frame[ray].repeat_interleave(samples)
+        canonical = field.to_canonical(positions, frame, blended)
+        density, features = field(canonical, frame, blended)
+        if self.training and density.requires_grad:
+            sampler.learn(canonical.detach(), density.detach())
+        original = getattr(self, f"{part}_colour")(features)
+        residuals = [
+            (weight, getattr(self.styles[name], part)(canonical, features))
+            for name, weight in self.style_weights.items()
+        ]
+        colour = blend_residuals(residuals, original)
+        shape = (hits, samples, 3)
+        filmed = blend_residuals([], original).view(shape)
+        return FieldSamples(segments, density.view(hits, samples), colour.view(shape), filmed)
+
+    def composite(self, rays: int, head: FieldSamples, torso: FieldSamples) -> dict[str, Tensor]:
+        """Put both fields' samples in order of distance and accumulate them (Max 1995)."""
+        count = self.config.sampler.samples
+        device = head.density.device
+        distance = torch.full((rays, 2 * count), 1e6, device=device)
+        optical = torch.zeros(rays, 2 * count, device=device)
+        colour = torch.zeros(rays, 2 * count, 3, device=device)
+        filmed = torch.zeros_like(colour)
+        for start, part in ((0, head), (count, torso)):
+            place = slice(start, start + count)
+            ray = part.segments.ray
+            distance[ray, place] = part.segments.middles
+            optical[ray, place] = part.density * part.segments.lengths
+            colour[ray, place] = part.colour
+            filmed[ray, place] = part.original_colour
+        distance, order = distance.sort(dim=-1)
+        optical = optical.gather(1, order)
+        order_of_colours = order[..., None].expand(-1, -1, 3)
+        colour = colour.gather(1, order_of_colours)
+        before = torch.cumsum(optical, dim=-1) - optical
+        weights = torch.exp(-before) * (1 - torch.exp(-optical))
+        accumulation = weights.sum(-1, keepdim=True)
+        foreground = (weights[..., None] * colour).sum(1)
+        depth = (weights * distance).sum(-1, keepdim=True) / accumulation.clamp(min=1e-3)
+        background = torch.tensor(self.config.background, device=device)
+        outputs = {
+            "rgb": over(foreground, accumulation, background),
+            "foreground": foreground,
+            "accumulation": accumulation,
+            "depth": torch.where(accumulation > 0.01, depth, torch.zeros_like(depth)),
+        }
+        if not self.training:
+            outputs["original_foreground"] = (weights[..., None] * filmed.gather(1, order_of_colours)).sum(1)
+        else:
+            outputs["weights"], outputs["middles"] = weights, distance
+        return outputs
+
+    def get_loss_dict(
+        self, outputs: dict[str, Tensor], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Losses of a bundle of training rays."""
+        del metrics_dict
+        predicted, target, matte = self.compare(outputs, batch)
+        losses = {"colour": colour_loss(predicted, target)}
+        if self.style_weights:
+            return losses
+        losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
+        if "weights" in outputs:
+            losses["spread"] = self.config.spread_weight * spread_loss(outputs["weights"], outputs["middles"])
+            learned = [field.deformation.learned_basis for field in (self.head_field, self.torso_field)]
+            losses["deformation"] = self.config.deformation_weight * sum(
+                smoothness_loss(basis) + (basis**2).mean() for basis in learned
+            )  # pyright: ignore[reportArgumentType]
+        return losses
+
+    def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """PSNR inside the matte of a bundle of rays."""
+        predicted, target, matte = self.compare(outputs, batch)
+        return {"psnr_in_matte": psnr(predicted, target, matte)}
+
+    def compare(
+        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+    ) -> tuple[Float[Tensor, "*rays 3"], Float[Tensor, "*rays 3"], Float[Tensor, "*rays 1"]]:
+        """The prediction over the frame's own background, the target, and the matte, all in [0, 1]."""
+        device = outputs["accumulation"].device
+        background = batch["background"].to(device).float() / 255
+        predicted = over(outputs["foreground"], outputs["accumulation"], background)
+        return predicted, batch["image"].to(device).float(), batch["matte"].to(device).float() / 255
+
+    def get_image_metrics_and_images(
+        self, outputs: dict[str, Tensor], batch: dict[str, Tensor]
+    ) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Compare a whole rendered frame, over its own background, with the filmed one.
+
+        Returns:
+            PSNR inside the matte and of the whole frame, SSIM; and pictures of both, of opacity and of depth.
+        """
+        predicted, target, matte = self.compare(outputs, batch)
+        ssim = structural_similarity_index_measure(
+            predicted.permute(2, 0, 1)[None], target.permute(2, 0, 1)[None], data_range=1.0
+        )
+        metrics = {
+            "psnr_in_matte": float(psnr(predicted, target, matte)),
+            "psnr": float(psnr(predicted, target, torch.ones_like(matte))),
+            "ssim": float(ssim),  # pyright: ignore[reportArgumentType]
+        }
+        images = {
+            "img": torch.cat([target, predicted], dim=1),
+            "accumulation": outputs["accumulation"].expand(-1, -1, 3),
+        }
+        return metrics, images
+
+
+def psnr(
+    predicted: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"], weight: Float[Tensor, "*batch 1"]
+) -> Float[Tensor, ""]:
+    """Peak signal-to-noise ratio in decibels of values in [0, 1], weighted by pixel."""
+    squared = ((predicted - target) ** 2 * weight).sum() / (3 * weight.sum()).clamp(min=1e-9)
+    return -10 * torch.log10(squared.clamp(min=1e-12))

@@ -1,0 +1,90 @@
+"""The proxy of a person on voxel grids: where the mattes allow anything, and where the tracked mesh expects it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from tracking.clip import Intrinsics
+
+
+@dataclass
+class ProxyGrid:
+    """A box in one space, the hull of the person in it and a first guess of density, on a grid [z, y, x]."""
+
+    box: Float[Tensor, "2 3"]
+    hull: Bool[Tensor, "depth height width"]
+    density: Float[Tensor, "depth height width"]
+
+
+def voxel_centres(box: Float[np.ndarray, "2 3"], resolution: int) -> Float[np.ndarray, "voxels 3"]:
+    """Centres of a grid whose outermost voxels are centred on the box's corners, in the order [z, y, x]."""
+    sides = [np.linspace(box[0, axis], box[1, axis], resolution) for axis in range(3)]
+    z, y, x = np.meshgrid(sides[2], sides[1], sides[0], indexing="ij")
+    return np.stack([x, y, z], axis=-1).reshape(-1, 3)
+
+
+def carve_hull(
+    points: Float[np.ndarray, "points 3"],
+    mattes: Float32[np.ndarray, "frames height width"],
+    space_to_camera: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+    agreement: float = 0.85,
+    margin: float = 0.02,
+) -> Bool[np.ndarray, "points"]:
+    """Points that the mattes allow to be part of the person: the visual hull (Laurentini 1994), with tolerance.
+
+    Args:
+        points: in the space that the person is rigid in.
+        mattes: of some frames, in [0, 1].
+        space_to_camera: of the same frames; OpenGL cameras.
+        intrinsics: of the frames; the mattes may be smaller than its size.
+        agreement: share of the frames that see a point which must hold the person there.
+        margin: how far outside of the matte a point may still fall, as a share of its height.
+    """
+    height, width = mattes.shape[1:]
+    scale = width / intrinsics.width
+    reach = max(1, round(margin * height))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    seen, held = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
+    for matte, transform in zip(mattes, space_to_camera, strict=True):
+        allowed = cv2.dilate((matte > 0.02).astype(np.uint8), kernel)
+        camera = points @ transform[:3, :3].T + transform[:3, 3]
+        depth = np.maximum(-camera[:, 2], 1e-6)
+        x = (intrinsics.focal_length * camera[:, 0] / depth + intrinsics.center_x) * scale
+        y = (-intrinsics.focal_length * camera[:, 1] / depth + intrinsics.center_y) * scale
+        column, row = np.floor(x).astype(int), np.floor(y).astype(int)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (camera[:, 2] < 0)
+        seen += inside
+        held[inside] += allowed[row[inside], column[inside]]
+    return (held >= agreement * seen) & (seen > 0)
+
+
+def build_proxy(
+    box: Float[np.ndarray, "2 3"],
+    resolution: int,
+    surface: Float[np.ndarray, "vertices 3"],
+    mattes: Float32[np.ndarray, "frames height width"],
+    space_to_camera: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+    thickness: float,
+) -> ProxyGrid:
+    """Hull and first density of one space.
+
+    Density is high within `thickness` of the tracked surface and thin elsewhere in the hull, so that the first samples
+    fall where the mesh says that there is something, and space still starts nearly empty.
+    """
+    points = voxel_centres(box, resolution)
+    hull = carve_hull(points, mattes, space_to_camera, intrinsics)
+    distance, _ = cKDTree(surface).query(points)
+    density = 0.3 + 3.0 * np.exp(-0.5 * (distance / thickness) ** 2)
+    shape = (resolution, resolution, resolution)
+    return ProxyGrid(
+        torch.from_numpy(box.astype(np.float32)),
+        torch.from_numpy(hull.reshape(shape)),
+        torch.from_numpy(density.reshape(shape).astype(np.float32)),
+    )

@@ -1,0 +1,149 @@
+"""One prompt's phase of a run: its frames are edited, and its style is trained on them over the frozen avatar."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, UInt8
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from stage1_edit.dataset_update import DatasetUpdater
+from stage1_edit.edited_frames import EditedFrames
+from stage1_edit.editor import FrameEditor, Image
+from stage1_edit.prompts import EditPrompt
+from stage1_edit.schedule import IterativeDatasetUpdate, IterativeDatasetUpdateConfig
+from stage2_nerf.datamanager import PortraitDataManager
+from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.styles import Style
+
+
+@dataclass
+class StyleTrainingConfig:
+    """How each prompt's style is trained."""
+
+    steps: int = 500
+    """Training steps of each prompt."""
+    learning_rate: float = 1e-2
+    """Adam's step size at the phase's start; it falls tenfold, exponentially, to its end."""
+    schedule: IterativeDatasetUpdateConfig = field(
+        default_factory=lambda: IterativeDatasetUpdateConfig(last_max_noise_level=0.3)
+    )
+    """Which frames are edited when, and how strongly."""
+
+
+class PromptFrames:
+    """The training frames of one prompt: edits go to the trainer, and to disk for a resumed run."""
+
+    def __init__(self, datamanager: PortraitDataManager, kept: EditedFrames) -> None:
+        self.datamanager = datamanager
+        self.kept = kept
+
+    def __len__(self) -> int:
+        return len(self.datamanager)
+
+    def original(self, frame: int) -> Image:
+        """The frame as it was filmed."""
+        return self.datamanager.original(frame)
+
+    def matte(self, frame: int) -> Float[Tensor, "height width 1"]:
+        """How much of each pixel is the person."""
+        return self.datamanager.matte(frame)
+
+    def labels(self, frame: int) -> UInt8[Tensor, "height width"]:
+        """The region that each pixel shows."""
+        return self.datamanager.labels(frame)
+
+    def replace(self, frame: int, image: Image) -> None:
+        """Train on this picture from now on, and keep it under the source's frame number."""
+        self.datamanager.replace(frame, image)
+        self.kept.write(self.datamanager.frame_numbers[frame], image)
+
+    def kept_rows(self) -> set[int]:
+        """The frames that an earlier run edited."""
+        return {row for row, number in enumerate(self.datamanager.frame_numbers) if number in self.kept}
+
+    def take_up_kept(self) -> None:
+        """Train on what an earlier run edited."""
+        for row in self.kept_rows():
+            self.datamanager.replace(row, self.kept.read(self.datamanager.frame_numbers[row]))
+
+
+class StyleTraining:
+    """Trains one style. Its optimizer is its own, so prompts may come and go between runs of one avatar."""
+
+    def __init__(
+        self,
+        config: StyleTrainingConfig,
+        prompt: EditPrompt,
+        style_name: str,
+        model: PortraitModel,
+        datamanager: PortraitDataManager,
+        editor: FrameEditor,
+        kept: EditedFrames,
+        seed: int,
+    ) -> None:
+        self.config = config
+        self.prompt = prompt
+        self.style_name = style_name
+        self.model = model
+        self.datamanager = datamanager
+        style = model.styles[style_name]
+        assert isinstance(style, Style)
+        self.style = style
+        self.frames = PromptFrames(datamanager, kept)
+        self.optimizer = torch.optim.Adam(style.parameters(), lr=config.learning_rate, eps=1e-15)
+        generator = torch.Generator().manual_seed(seed)
+        edited = self.frames.kept_rows()
+        self.schedule = IterativeDatasetUpdate(config.schedule, len(datamanager), config.steps, generator, edited)
+        self.updater = DatasetUpdater(
+            editor,
+            self.schedule,
+            self.frames,
+            self.render,
+            prompt,
+            generator,
+            edited=edited,
+        )
+
+    def begin(self) -> None:
+        """Show this style alone, freeze the shared avatar, and train on the prompt's frames."""
+        self.model.style_weights = {self.style_name: 1.0}
+        self.model.freeze_shared(True)
+        self.datamanager.restore()
+        self.frames.take_up_kept()
+        self.train_on_edited()
+
+    def before_step(self) -> None:
+        """Edit what is due."""
+        with Progress(
+            TextColumn(f"Editing frames: {self.prompt}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            transient=True,
+        ) as progress:
+            bar = progress.add_task("edit", total=None)
+            self.updater.on_progress = lambda done, due: progress.update(
+                bar, completed=done, total=due, visible=due > 1
+            )
+            replaced = self.updater.step()
+        if replaced:
+            self.train_on_edited()
+
+    def train_on_edited(self) -> None:
+        """Draw rays from edited frames alone: the others would hold the style near the original."""
+        if self.updater.edited:
+            self.datamanager.train_only_on(sorted(self.updater.edited))
+
+    def after_step(self) -> None:
+        """Move the style by its gradients."""
+        progress = int(self.style.steps_trained) / max(self.config.steps, 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * 0.1**progress
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.style.steps_trained += 1
+
+    def render(self, row: int) -> Image:
+        """The avatar's picture of a training frame, over that frame's own background."""
+        return self.datamanager.over_background(row, self.model.render_frame(self.datamanager.camera(row)))

@@ -1,0 +1,82 @@
+"""Looks of one avatar. Style 0 is the original; every prompt adds one over the shared geometry and motion.
+
+A style is a small residual: its own feature planes in canonical space and a small network that turns them, and the
+shared features, into what is added to the original's colour. It costs about a megabyte.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from stage2_nerf.encodings import PLANE_AXES, sample_atlas_planes
+
+
+@dataclass
+class StyleConfig:
+    """Size of one style's residual for one field."""
+
+    resolutions: tuple[int, ...] = (32, 128)
+    """Texels along a side of its feature planes."""
+    channels: int = 4
+    """Features per plane."""
+    hidden_width: int = 32
+    """Neurons in its hidden layer."""
+
+
+class StyleResidual(nn.Module):
+    """What one style adds to one field's colour, before the sigmoid. It starts as nothing."""
+
+    def __init__(self, config: StyleConfig, feature_size: int) -> None:
+        super().__init__()
+        self.planes = nn.ParameterList(
+            nn.Parameter(0.1 * torch.randn(len(PLANE_AXES), config.channels, 1, resolution, resolution))
+            for resolution in config.resolutions
+        )
+        features = feature_size + len(PLANE_AXES) * config.channels * len(config.resolutions)
+        self.network = nn.Sequential(
+            nn.Linear(features, config.hidden_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.hidden_width, 3),
+        )
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(
+        self, canonical: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
+    ) -> Float[Tensor, "points 3"]:
+        """The residual at canonical positions in [-1, 1], given the shared features there."""
+        coordinates = torch.stack([canonical[:, axes] for axes in PLANE_AXES])
+        own = [sample_atlas_planes(plane, coordinates, None).flatten(0, 1).T for plane in self.planes]
+        return self.network(torch.cat([features, *own], dim=1))
+
+
+class Style(nn.Module):
+    """One prompt's look: a residual for the head and one for the torso, and how long it has been trained."""
+
+    steps_trained: Tensor
+
+    def __init__(self, config: StyleConfig, feature_size: int) -> None:
+        super().__init__()
+        self.head = StyleResidual(config, feature_size)
+        self.torso = StyleResidual(config, feature_size)
+        self.register_buffer("steps_trained", torch.zeros((), dtype=torch.long))
+
+
+def blend_residuals(
+    residuals: list[tuple[float, Float[Tensor, "points 3"]]], original: Float[Tensor, "points 3"]
+) -> Float[Tensor, "points 3"]:
+    """Colours in [0, 1] of a weighted mix of styles; what the weights leave of 1 goes to the original.
+
+    Each style's finished colour is mixed, so that a weight of 1 is exactly that style and of 0 exactly none of it.
+    """
+    colour = torch.sigmoid(original)
+    if not residuals:
+        return colour
+    mixed = (1 - sum(weight for weight, _ in residuals)) * colour
+    for weight, residual in residuals:
+        mixed = mixed + weight * torch.sigmoid(original + residual)
+    return mixed

@@ -1,0 +1,273 @@
+"""Mattes, labels and backgrounds, on pictures whose truth is known."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from jaxtyping import Float, Float32, UInt8
+
+from tracking.background import background_plate, fill_smoothly, local_background
+from tracking.face_regions import FACE_OVAL, LEFT_EYE, HeadFrame, inside, paint_face
+from tracking.guided_filter import GuidedFilter
+from tracking.head_model import HeadModel
+from tracking.labeling import LabelingConfig, LabelSample, label_pixels, learn_parts
+from tracking.landmarks import MediaPipeDetector
+from tracking.matting import MatteConfig, MotionBlend, refine_matte
+from tracking.regions import Label
+from tracking.segmentation import PortraitFrame, PortraitSegmenter, spread_evenly
+from tracking.video import VideoReader
+
+WIDTH, HEIGHT = 160, 192
+SKIN, HAIR, SHIRT, WALL = (215, 165, 140), (70, 40, 25), (40, 70, 150), (150, 190, 150)
+
+
+def drawn_landmarks(x: float = 80, y: float = 75, scale: float = 3.4, jaw_open: float = 0) -> Float[np.ndarray, "478 3"]:
+    """The mean head, seen from the front: `scale` pixels a centimetre."""
+    model = HeadModel.load()
+    points = model.mean + jaw_open * model.expression_deltas[model.expression_index("jawOpen")]
+    middle = np.array([*((points[10] + points[152]) / 2)[:2], 0.0])
+    return (points - middle) * [scale, -scale, -scale] + [x, y, 0.0]
+
+
+def drawn_portrait(x: float = 80) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"], Float[np.ndarray, "478 3"]]:
+    """A person of four flat colours before a wall, with a little noise."""
+    landmarks = drawn_landmarks(x)
+    image = np.full((HEIGHT, WIDTH, 3), WALL, np.uint8)
+    center = (round(x), 70)
+    cv2.ellipse(image, center, (42, 54), 0, 0, 360, HAIR, -1)
+    cv2.rectangle(image, (center[0] - 15, 100), (center[0] + 15, 140), SKIN, -1)
+    cv2.ellipse(image, (center[0], 195), (65, 62), 0, 0, 360, SHIRT, -1)
+    image[inside(landmarks, FACE_OVAL, WIDTH, HEIGHT)] = SKIN
+    matte = (image != np.array(WALL, np.uint8)).any(axis=-1).astype(np.float32)
+    noise = np.random.default_rng(round(x)).normal(0, 3, image.shape)
+    return (image + noise).clip(0, 255).astype(np.uint8), matte, landmarks
+
+
+def test_landmarks_label_what_they_outline() -> None:
+    landmarks = drawn_landmarks(jaw_open=1.0)
+    labels = paint_face(landmarks, WIDTH, HEIGHT)
+
+    def label_at(*points: int) -> Label:
+        x, y = np.floor(landmarks[list(points), :2].mean(axis=0)).astype(int)
+        return Label(labels[y, x])
+
+    assert label_at(13, 14) == Label.MOUTH_INTERIOR
+    assert label_at(0, 13) == Label.LIPS
+    assert label_at(159, 145) == Label.EYES
+    assert label_at(386, 374) == Label.EYES
+    assert label_at(52, 105) == Label.BROWS
+    assert label_at(4) == Label.FACE_SKIN
+    assert label_at(50) == Label.FACE_SKIN
+    assert labels[0, 0] == Label.BACKGROUND
+
+
+def test_a_closed_mouth_has_no_interior() -> None:
+    landmarks = drawn_landmarks()
+    landmarks[[14, 87, 317]] = landmarks[[13, 82, 312]]
+    assert not (paint_face(landmarks, WIDTH, HEIGHT) == Label.MOUTH_INTERIOR).any()
+
+
+def test_outlines_keep_their_area_at_any_subpixel_place() -> None:
+    areas = [inside(drawn_landmarks(80 + shift), LEFT_EYE, WIDTH, HEIGHT).sum() for shift in np.linspace(0, 1, 11)]
+    assert max(areas) - min(areas) <= 0.35 * np.mean(areas)
+
+
+def test_head_coordinates_move_turn_and_grow_with_the_head() -> None:
+    landmarks = drawn_landmarks()
+    angle, grow, shift = 0.3, 1.2, np.array([12.0, -7.0])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = landmarks * grow
+    moved[:, :2] = grow * (landmarks[:, :2] @ turn.T) + shift
+
+    def nose(points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "2"]:
+        head = HeadFrame.of(points)
+        offset = points[4, :2] - head.origin
+        return np.array([offset @ head.across, offset @ head.down]) / head.face_height
+
+    np.testing.assert_allclose(nose(moved), nose(landmarks), atol=1e-9)
+
+
+def test_drawn_parts_are_told_apart() -> None:
+    portraits = [drawn_portrait(x) for x in (70, 76, 82, 88)]
+    model = learn_parts([LabelSample(*portrait) for portrait in portraits], LabelingConfig())
+    for image, matte, landmarks in portraits:
+        labels = label_pixels(model.posterior(image, landmarks), matte, landmarks)
+        np.testing.assert_array_equal(labels == Label.BACKGROUND, matte == 0)
+        nearest = np.argmin([np.abs(image - np.array(color, float)).sum(-1) for color in (SKIN, HAIR, SHIRT)], axis=0)
+        outside = (matte > 0) & ~inside(landmarks, FACE_OVAL, WIDTH, HEIGHT)
+        for index, label in ((1, Label.HAIR), (2, Label.CLOTHES)):
+            here = outside & (nearest == index)
+            assert (labels[here] == label).mean() > 0.95, label
+        neck = outside & (nearest == 0) & (np.arange(HEIGHT)[:, None] > 112)
+        assert (labels[neck] == Label.NECK).mean() > 0.9
+
+
+def test_soft_edge_belongs_to_what_it_is_the_edge_of() -> None:
+    image, matte, landmarks = drawn_portrait()
+    soft = cv2.GaussianBlur(matte, (7, 7), 0)
+    blurred = cv2.GaussianBlur(image, (7, 7), 0)
+    model = learn_parts([LabelSample(image, matte, landmarks)], LabelingConfig())
+    labels = label_pixels(model.posterior(blurred, landmarks), soft, landmarks)
+    crown = (soft > 0) & (soft < 0.9) & (np.arange(HEIGHT)[:, None] < 60)
+    assert crown.sum() > 100
+    assert (labels[crown] == Label.HAIR).mean() > 0.98
+
+
+def test_background_is_the_image_itself_outside_the_matte() -> None:
+    generator = np.random.default_rng(0)
+    image, plate = generator.random((2, 90, 120, 3), dtype=np.float32)
+    matte = np.zeros((90, 120), np.float32)
+    matte[20:60, 30:80] = generator.random((40, 50))
+    background = local_background(image, matte, plate)
+    assert background.dtype == np.float32
+    np.testing.assert_array_equal(background[matte == 0], image[matte == 0])
+    assert background.min() >= 0
+    assert background.max() <= 1
+
+
+def test_background_near_the_edge_is_this_frames_and_deep_inside_the_plates() -> None:
+    image = np.full((256, 256, 3), 0.4, np.float32)
+    plate = np.full_like(image, 0.8)
+    matte = np.zeros((256, 256), np.float32)
+    matte[40:216, 40:216] = 1
+    image[matte > 0] = 0
+    background = local_background(image, matte, plate)
+    np.testing.assert_allclose(background[128, 40:43], 0.4, atol=0.02)
+    np.testing.assert_allclose(background[128, 128], 0.8, atol=0.02)
+
+
+def test_background_of_a_frame_that_is_all_person_is_the_plate() -> None:
+    plate = np.random.default_rng(0).random((40, 50, 3), dtype=np.float32)
+    background = local_background(np.zeros_like(plate), np.ones((40, 50), np.float32), plate)
+    np.testing.assert_allclose(background, plate, atol=1e-6)
+
+
+def test_plate_is_the_scene_where_it_was_ever_seen() -> None:
+    scene = np.random.default_rng(1).integers(0, 255, (60, 100, 3), dtype=np.uint8)
+    images, mattes = [], []
+    for x in range(30, 71, 5):
+        matte = np.zeros((60, 100), np.uint8)
+        cv2.circle(matte, (x, 30), 12, 255, -1)
+        images.append(np.where(matte[..., None] > 0, np.uint8(200), scene))
+        mattes.append(matte)
+    plate = background_plate(images, mattes, margin=1)
+    np.testing.assert_array_equal(plate.image, scene)
+    assert plate.spread.max() == 0
+
+
+def test_plate_where_the_person_never_leaves_continues_the_scene() -> None:
+    images = [np.full((64, 64, 3), 90, np.uint8)] * 5
+    matte = np.zeros((64, 64), np.uint8)
+    matte[20:50, 20:50] = 255
+    plate = background_plate([np.where(matte[..., None] > 0, np.uint8(10), image) for image in images], [matte] * 5, 2)
+    np.testing.assert_array_equal(plate.image, images[0])
+    assert np.isinf(plate.spread[30, 30])
+    assert plate.spread[5, 5] == 0
+
+
+def test_plate_of_a_moving_scene_knows_that_it_is_unsure() -> None:
+    generator = np.random.default_rng(2)
+    images = [generator.integers(0, 255, (16, 16, 3), dtype=np.uint8) for _ in range(20)]
+    plate = background_plate(images, [np.zeros((16, 16), np.uint8)] * 20, margin=1)
+    assert plate.spread.min() > 0.05
+
+
+def test_filling_leaves_what_is_known() -> None:
+    image = np.random.default_rng(3).random((37, 53, 3), dtype=np.float32)
+    known = (np.random.default_rng(4).random((37, 53)) < 0.2).astype(np.float32)
+    filled = fill_smoothly(image, known)
+    np.testing.assert_array_equal(filled[known > 0], image[known > 0])
+    assert filled.min() >= image.min() - 1e-6
+    assert filled.max() <= image.max() + 1e-6
+
+
+def test_guided_filter_keeps_what_depends_linearly_on_the_guide() -> None:
+    guide = np.random.default_rng(5).random((48, 64, 3), dtype=np.float32)
+    picture = guide @ np.array([0.5, -0.2, 0.3], np.float32) + 0.1
+    np.testing.assert_allclose(GuidedFilter(guide, 4, 1e-7).smooth(picture), picture, atol=2e-3)
+
+
+def test_guided_filter_moves_an_edge_to_the_guides_edge() -> None:
+    guide = np.zeros((40, 80, 3), np.float32)
+    guide[:, 40:] = 1
+    misplaced = np.zeros((40, 80), np.float32)
+    misplaced[:, 43:] = 1
+    smooth = GuidedFilter(guide, 6, 1e-4).smooth(misplaced)
+    assert np.diff(smooth[20]).argmax() == 39
+    assert smooth[20, 39] < 0.15
+
+
+@pytest.mark.parametrize("offset", [-3, 3])
+def test_matte_snaps_to_the_persons_edge_and_leaves_others_out(offset: int) -> None:
+    image, truth, landmarks = drawn_portrait()
+    cv2.circle(image, (12, 30), 9, SHIRT, -1)
+    guess = cv2.GaussianBlur(np.roll(truth, offset, axis=1), (9, 9), 0)
+    guess[20:40, 2:22] = 1
+    face = inside(landmarks, FACE_OVAL, WIDTH, HEIGHT)
+    matte = refine_matte(image, guess, face, HeadFrame.of(landmarks).face_height, MatteConfig())
+    assert matte[15:45, :24].max() == 0
+    assert np.abs(matte - truth).mean() < 0.4 * np.abs(np.roll(truth, offset, axis=1) - truth).mean()
+
+
+def test_blending_with_the_same_picture_changes_nothing_and_with_another_ignores_it() -> None:
+    image, matte, _ = drawn_portrait()
+    maps = np.dstack([matte, 1 - matte])
+    np.testing.assert_allclose(MotionBlend().blend(image, maps, [(image, maps)]), maps, atol=0.02)
+    other = (np.zeros_like(image), np.zeros_like(maps))
+    np.testing.assert_allclose(MotionBlend().blend(image, maps, [other]), maps, atol=0.02)
+
+
+def test_blending_averages_flicker_along_the_motion() -> None:
+    (image, matte, _), (moved, moved_matte, _) = drawn_portrait(80), drawn_portrait(84)
+    blended = MotionBlend().blend(image, 0.8 * matte[..., None], [(moved, moved_matte[..., None])])
+    inner = cv2.erode(matte, np.ones((9, 9))) > 0
+    np.testing.assert_allclose(np.median(blended[inner]), 0.9, atol=0.02)
+
+
+def test_spread_evenly_includes_both_ends() -> None:
+    assert spread_evenly(10, 4) == [0, 3, 6, 9]
+    assert spread_evenly(3, 100) == [0, 1, 2]
+    assert spread_evenly(1, 5) == [0]
+
+
+class DrawnPerson:
+    """Stands in for the segmentation model: it knows the colours of the drawing."""
+
+    def segment(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "h w"]:
+        return (np.abs(image.astype(int) - np.array(WALL)).sum(axis=-1) > 40).astype(np.float32)
+
+
+def test_segmentation_goes_through_every_frame_once_and_in_order() -> None:
+    frames = [PortraitFrame(7 * i, image, landmarks) for i, (image, _, landmarks) in enumerate(map(drawn_portrait, (76, 78, 80, 82)))]
+    segmenter = PortraitSegmenter(person=DrawnPerson())
+    appearance = segmenter.learn(frames)
+    results = list(segmenter.segment(iter(frames), appearance))
+    assert [result.index for result in results] == [0, 7, 14, 21]
+    for x, result in zip((76, 78, 80, 82), results, strict=True):
+        truth = drawn_portrait(x)[1]
+        np.testing.assert_array_equal(result.labels == Label.BACKGROUND, result.matte == 0)
+        assert np.abs(result.matte - truth).mean() < 0.02
+    assert len(list(segmenter.segment(iter(frames[:1]), appearance))) == 1
+    assert list(segmenter.segment(iter([]), appearance)) == []
+
+
+def test_carphone_hair_face_and_suit_are_found(carphone: Path) -> None:
+    detector = MediaPipeDetector()
+    frames = []
+    for frame in VideoReader(carphone):
+        if frame.index % 10 == 0:
+            frames.append(PortraitFrame(frame.index, frame.image, detector.detect(frame.image)[0]))
+    segmenter = PortraitSegmenter()
+    for frame, result in zip(frames, segmenter.segment(frames, segmenter.learn(frames)), strict=True):
+        head = HeadFrame.of(frame.landmarks)
+
+        def at(across: float, down: float, head: HeadFrame = head) -> tuple[int, int]:
+            x, y = head.origin + head.face_height * (across * head.across + down * head.down)
+            return int(y), int(x)
+
+        assert result.labels[at(0, -0.68)] == Label.HAIR
+        assert result.labels[at(0, 0.0)] == Label.FACE_SKIN
+        assert result.labels[at(0.3, 1.25)] == Label.CLOTHES
+        assert result.matte[5, 5] == 0
+        assert 0.25 < (result.matte > 0.5).mean() < 0.6

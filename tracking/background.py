@@ -1,0 +1,125 @@
+"""What is behind the person: over the whole clip, and in one frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+NEARLY_CLEAR = 12
+"""A matte below this, of 255, counts as background."""
+BAND_HEIGHT = 32
+"""Rows whose medians are taken at a time; bounds the memory used."""
+
+
+@dataclass(frozen=True)
+class BackgroundPlate:
+    """The scene without the person, as far as it was ever seen."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    spread: Float32[np.ndarray, "height width"]
+    """How much a pixel of the scene changes over the clip: the standard deviation of colours in [0, 1]; infinite where
+    the scene was hardly ever seen."""
+
+
+def background_plate(
+    images: Sequence[UInt8[np.ndarray, "height width 3"]],
+    mattes: Sequence[UInt8[np.ndarray, "height width"]],
+    margin: int,
+) -> BackgroundPlate:
+    """The per-pixel median over the frames in which a pixel is clear of the person, filled in where it never is.
+
+    Args:
+        images: frames spread over the clip; all are held in memory at once, and a hundred are enough.
+        mattes: how much of each pixel is the person, from 0 to 255.
+        margin: how far from the person a pixel counts as clear, in pixels.
+    """
+    height, width = images[0].shape[:2]
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
+    clear = np.stack([cv2.dilate(matte, kernel) < NEARLY_CLEAR for matte in mattes])
+    seen = clear.any(axis=0)
+    if not seen.any():
+        return BackgroundPlate(
+            np.median(np.stack(images), axis=0).astype(np.uint8), np.full((height, width), np.inf, np.float32)
+        )
+    plate = np.zeros((height, width, 3), dtype=np.float32)
+    spread = np.full((height, width), np.inf, dtype=np.float32)
+    for top in range(0, height, BAND_HEIGHT):
+        rows = slice(top, top + BAND_HEIGHT)
+        if not seen[rows].any():
+            continue
+        stack = np.stack([image[rows] for image in images]).astype(np.float32)
+        stack[~clear[:, rows]] = np.nan
+        stack = stack[:, seen[rows]]
+        median = np.nanmedian(stack, axis=0)
+        # 1.48 median absolute deviations are one standard deviation of normal noise.
+        deviation = 1.48 * np.nanmedian(np.abs(stack - median), axis=0).mean(axis=-1) / 255
+        rarely_seen = clear[:, rows].sum(axis=0)[seen[rows]] < 3
+        plate[rows][seen[rows]] = median
+        spread[rows][seen[rows]] = np.where(rarely_seen, np.inf, deviation)
+    return BackgroundPlate(np.rint(fill_smoothly(plate, seen.astype(np.float32))).astype(np.uint8), spread)
+
+
+def fill_smoothly(
+    image: Float32[np.ndarray, "height width 3"], known: Float32[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "height width 3"]:
+    """Fill what is not known from coarser and coarser averages of what is: pull-push (Gortler et al. 1996, 3.4).
+
+    Where `known` is one the image is returned exactly.
+    """
+    height, width = known.shape
+    if min(height, width) <= 2:
+        total = max(float(known.sum()), 1e-6)
+        mean = (image * known[..., None]).sum(axis=(0, 1)) / total
+        coarse = np.broadcast_to(mean, image.shape)
+    else:
+        half = ((width + 1) // 2, (height + 1) // 2)
+        weight = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
+        pulled = cv2.resize(np.multiply(image, known[..., None]), half, interpolation=cv2.INTER_AREA)
+        pulled /= np.maximum(weight, 1e-6)[..., None]
+        filled = fill_smoothly(pulled, np.minimum(2 * weight, 1))
+        coarse = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(known[..., None] >= 1, image, image * known[..., None] + coarse * (1 - known[..., None]))
+
+
+def local_background(
+    image: Float[np.ndarray, "height width 3"],
+    matte: Float[np.ndarray, "height width"],
+    plate: Float[np.ndarray, "height width 3"],
+) -> Float32[np.ndarray, "height width 3"]:
+    """What one frame would show without the person. All values are in [0, 1].
+
+    Exactly the image where the matte is 0. Near the person's edge, the frame's own background carried inwards
+    (normalised convolution, Knutsson & Westin 1993); the plate deep inside.
+    """
+    image = image.astype(np.float32)
+    clear = (matte == 0).astype(np.uint8)
+    size = max(clear.shape)
+    # Just outside the matte some of the person's colour remains; what is carried inwards comes from further out.
+    source = cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, size // 128)).astype(np.float32)
+    weighted = np.dstack([image * source[..., None], source])
+    background = plate.astype(np.float32)
+    # From far to near: each pass wins where enough clear pixels lie within its reach.
+    for reach, shrink in ((size // 16, 4), (size // 64, 2)):
+        carried, support = _carry(weighted, reach, shrink)
+        background = background + np.minimum(8 * support, 1) * (carried - background)
+    return np.where(clear[..., None] > 0, image, background)
+
+
+def _carry(
+    weighted: Float32[np.ndarray, "height width 4"], reach: int, shrink: int
+) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width 1"]]:
+    """Weighted colours averaged over a tent of the given reach, and the share of it that had any weight.
+
+    Args:
+        weighted: colours times weight, and weight.
+        shrink: the factor by which the picture is reduced meanwhile.
+    """
+    height, width = weighted.shape[:2]
+    small = cv2.resize(weighted, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
+    window = (2 * (reach // shrink) + 1,) * 2
+    for _ in range(2):
+        small = cv2.blur(small, window, borderType=cv2.BORDER_REPLICATE)
+    spread = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), spread[..., 3:]
