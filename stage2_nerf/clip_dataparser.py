@@ -56,18 +56,6 @@ class PortraitClipDataParser(DataParser):
         frames = clip.frames
         chosen = self.split_frames(frames, split)
         scale = SCENE_UNITS_PER_CENTIMETRE
-        camera = clip.intrinsics
-        cameras = Cameras(
-            camera_to_worlds=scaled_transforms(clip.track.camera_to_head[chosen], scale)[:, :3],
-            fx=camera.focal_length,
-            fy=camera.focal_length,
-            cx=camera.center_x,
-            cy=camera.center_y,
-            width=camera.width,
-            height=camera.height,
-            camera_type=CameraType.PERSPECTIVE,
-            times=torch.from_numpy(clip.times[chosen].astype(np.float32))[:, None],
-        )
         head_to_torso = clip.track.camera_to_torso[frames] @ np.linalg.inv(clip.track.camera_to_head[frames])
         metadata: dict[str, Any] = {
             "clip": clip,
@@ -80,7 +68,7 @@ class PortraitClipDataParser(DataParser):
         box = metadata["head_proxy"].box
         return DataparserOutputs(
             image_filenames=[clip.image_path(int(frame)) for frame in chosen],
-            cameras=cameras,
+            cameras=clip_cameras(clip, chosen),
             scene_box=SceneBox(aabb=box),
             metadata=metadata,
             dataparser_scale=scale,
@@ -92,6 +80,22 @@ class PortraitClipDataParser(DataParser):
         if split != "train":
             return frames[held_out]
         return frames[~held_out] if self.config.held_out_interval else frames
+
+
+def clip_cameras(clip: TrackedClip, frames: Int64[np.ndarray, "chosen"]) -> Cameras:
+    """The cameras that filmed some tracked frames, in the head's scene."""
+    camera = clip.intrinsics
+    return Cameras(
+        camera_to_worlds=scaled_transforms(clip.track.camera_to_head[frames], SCENE_UNITS_PER_CENTIMETRE)[:, :3],
+        fx=camera.focal_length,
+        fy=camera.focal_length,
+        cx=camera.center_x,
+        cy=camera.center_y,
+        width=camera.width,
+        height=camera.height,
+        camera_type=CameraType.PERSPECTIVE,
+        times=torch.from_numpy(clip.times[frames].astype(np.float32))[:, None],
+    )
 
 
 def scaled_transforms(

@@ -103,7 +103,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
-        pipeline.datamanager.data = find_or_track(data).root
+        pipeline.datamanager.data = find_or_track(data).root.resolve()
 
 
 class PortraitEditPipeline(VanillaPipeline):
@@ -218,6 +218,10 @@ class PortraitEditPipeline(VanillaPipeline):
             return
         self.phase.after_step()
         self.schedule_states[self.phase.style_name] = self.phase.schedule.state_dict()
+
+    def show(self, prompt: EditPrompt | None) -> None:
+        """Render in a prompt's style from now on; none is the unedited avatar."""
+        self.model.style_weights = {} if prompt is None else {style_name(prompt): 1.0}
 
     def get_extra_state(self) -> dict[str, Any]:
         """The edit schedules, for the checkpoint."""

@@ -93,33 +93,25 @@ def local_background(
     Exactly the image where the matte is 0. Near the person's edge, the frame's own background carried inwards
     (normalised convolution, Knutsson & Westin 1993); the plate deep inside.
     """
-    image = image.astype(np.float32)
+    image = np.asarray(image, dtype=np.float32)
     clear = (matte == 0).astype(np.uint8)
-    size = max(clear.shape)
+    height, width = clear.shape
+    size = max(height, width)
     # Just outside the matte some of the person's colour remains; what is carried inwards comes from further out.
-    source = cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, size // 128)).astype(np.float32)
-    weighted = np.dstack([image * source[..., None], source])
-    background = plate.astype(np.float32)
-    # From far to near: each pass wins where enough clear pixels lie within its reach.
-    for reach, shrink in ((size // 16, 4), (size // 64, 2)):
-        carried, support = _carry(weighted, reach, shrink)
-        background = background + np.minimum(8 * support, 1) * (carried - background)
-    return np.where(clear[..., None] > 0, image, background)
-
-
-def _carry(
-    weighted: Float32[np.ndarray, "height width 4"], reach: int, shrink: int
-) -> tuple[Float32[np.ndarray, "height width 3"], Float32[np.ndarray, "height width 1"]]:
-    """Weighted colours averaged over a tent of the given reach, and the share of it that had any weight.
-
-    Args:
-        weighted: colours times weight, and weight.
-        shrink: the factor by which the picture is reduced meanwhile.
-    """
-    height, width = weighted.shape[:2]
-    small = cv2.resize(weighted, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
-    window = (2 * (reach // shrink) + 1,) * 2
-    for _ in range(2):
-        small = cv2.blur(small, window, borderType=cv2.BORDER_REPLICATE)
-    spread = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    return spread[..., :3] / np.maximum(spread[..., 3:], 1e-6), spread[..., 3:]
+    source = cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, size // 128))
+    half = (max(1, width // 2), max(1, height // 2))
+    weight = cv2.resize(source.astype(np.float32), half, interpolation=cv2.INTER_AREA)[..., None]
+    colors = cv2.resize(cv2.copyTo(image, source), half, interpolation=cv2.INTER_AREA)
+    weighted = np.concatenate([colors, weight], axis=-1)
+    # The share of the plate, and what is added to it. From far to near, each pass wins where it has enough support.
+    share, added = np.ones_like(weight), np.zeros_like(colors)
+    for reach in (size // 32, size // 128):
+        window = (2 * reach + 1, 2 * reach + 1)
+        spread = cv2.blur(cv2.blur(weighted, window, borderType=cv2.BORDER_REPLICATE), window)
+        support = spread[..., 3:]
+        confidence = np.minimum(8 * support, 1)
+        share = share * (1 - confidence)
+        added += confidence * (spread[..., :3] / np.maximum(support, 1e-6) - added)
+    blend = cv2.resize(np.concatenate([added, share], axis=-1), (width, height), interpolation=cv2.INTER_LINEAR)
+    background = blend[..., 3:] * np.asarray(plate, dtype=np.float32) + blend[..., :3]
+    return np.asarray(cv2.copyTo(image, clear, background))

@@ -6,8 +6,8 @@
 4. Poses are smoothed, the expressions solved for again under them, and smoothed in turn.
 
 A face looks nearly the same through any lens: only its own relief, a tenth of its distance, tells lenses apart, and
-that relief is the least certain part of the head model. The focal length therefore leans on a prior of portrait lenses, and
-distance is known only as well as the focal length is.
+that relief is the least certain part of the head model. The focal length therefore leans on a prior of portrait
+lenses, and distance is known only as well as the focal length is.
 """
 
 from collections.abc import Callable

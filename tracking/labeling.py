@@ -117,7 +117,7 @@ def label_pixels(
     head = HeadFrame.of(landmarks)
     _, down = head.coordinates(width, height)
     face = paint_face(landmarks, width, height)
-    part = _connect_hair(posterior, matte, face, head.face_height)
+    part = _connect_hair(posterior, matte, (face > 0) & (down < EARLOBE), head.face_height)
     # A soft edge shows a mixture of person and background: it belongs to the nearest pixel that shows the person alone.
     part = _nearest(part, (matte > SURELY_PERSON) | (face > 0))
     is_skin = (part == SKIN) | (part == NECK)
@@ -273,7 +273,7 @@ def _average_map(
 def _connect_hair(
     posterior: Posterior,
     matte: Float32[np.ndarray, "height width"],
-    face: UInt8[np.ndarray, "height width"],
+    upper_face: Bool[np.ndarray, "height width"],
     face_height: float,
 ) -> Int[np.ndarray, "height width"]:
     """The likeliest part of every pixel, where hair must hang together with that on the head.
@@ -289,7 +289,7 @@ def _connect_hair(
     areas = stats[:, cv2.CC_STAT_AREA]
     if len(areas) < 2:
         return part
-    near_face = cv2.dilate((face > 0).astype(np.uint8), brush) > 0
+    near_face = cv2.dilate(upper_face.astype(np.uint8), brush) > 0
     keep = np.zeros(len(areas), dtype=bool)
     keep[components[near_face]] = True
     keep &= areas > 0.05 * areas[1:].max()

@@ -149,8 +149,8 @@ class VideoWriter:
             self._output.start_encoding()
         except (FFmpegError, ValueError) as error:
             raise UserError(
-                f"{self.path.suffix} cannot hold the sound of {self._like.path} as it is ({error}): write to a name that "
-                f"ends in .mkv, or convert the sound first with "
+                f"{self.path.suffix} cannot hold the sound of {self._like.path} as it is ({error}): write to a name "
+                "that ends in .mkv, or convert the sound first with "
                 f"`ffmpeg -i {self._like.path} -c:v copy -c:a aac converted.mp4`."
             ) from error
 

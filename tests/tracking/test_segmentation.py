@@ -22,7 +22,9 @@ WIDTH, HEIGHT = 160, 192
 SKIN, HAIR, SHIRT, WALL = (215, 165, 140), (70, 40, 25), (40, 70, 150), (150, 190, 150)
 
 
-def drawn_landmarks(x: float = 80, y: float = 75, scale: float = 3.4, jaw_open: float = 0) -> Float[np.ndarray, "478 3"]:
+def drawn_landmarks(
+    x: float = 80, y: float = 75, scale: float = 3.4, jaw_open: float = 0
+) -> Float[np.ndarray, "478 3"]:
     """The mean head, seen from the front: `scale` pixels a centimetre."""
     model = HeadModel.load()
     points = model.mean + jaw_open * model.expression_deltas[model.expression_index("jawOpen")]
@@ -30,7 +32,9 @@ def drawn_landmarks(x: float = 80, y: float = 75, scale: float = 3.4, jaw_open: 
     return (points - middle) * [scale, -scale, -scale] + [x, y, 0.0]
 
 
-def drawn_portrait(x: float = 80) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"], Float[np.ndarray, "478 3"]]:
+def drawn_portrait(
+    x: float = 80,
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float32[np.ndarray, "h w"], Float[np.ndarray, "478 3"]]:
     """A person of four flat colours before a wall, with a little noise."""
     landmarks = drawn_landmarks(x)
     image = np.full((HEIGHT, WIDTH, 3), WALL, np.uint8)
@@ -148,7 +152,7 @@ def test_plate_is_the_scene_where_it_was_ever_seen() -> None:
     images, mattes = [], []
     for x in range(30, 71, 5):
         matte = np.zeros((60, 100), np.uint8)
-        cv2.circle(matte, (x, 30), 12, 255, -1)
+        cv2.circle(matte, (x, 30), 12, [255], -1)
         images.append(np.where(matte[..., None] > 0, np.uint8(200), scene))
         mattes.append(matte)
     plate = background_plate(images, mattes, margin=1)
@@ -239,7 +243,10 @@ class DrawnPerson:
 
 
 def test_segmentation_goes_through_every_frame_once_and_in_order() -> None:
-    frames = [PortraitFrame(7 * i, image, landmarks) for i, (image, _, landmarks) in enumerate(map(drawn_portrait, (76, 78, 80, 82)))]
+    frames = [
+        PortraitFrame(7 * i, image, landmarks)
+        for i, (image, _, landmarks) in enumerate(map(drawn_portrait, (76, 78, 80, 82)))
+    ]
     segmenter = PortraitSegmenter(person=DrawnPerson())
     appearance = segmenter.learn(frames)
     results = list(segmenter.segment(iter(frames), appearance))
