@@ -2,10 +2,10 @@
 
 import torch
 from nerfstudio.configs.base_config import LoggingConfig, MachineConfig, ViewerConfig
-from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from stage2_nerf.optimizer import FusedAdamConfig
 from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
 
 PIPELINE = PortraitEditPipelineConfig()
@@ -16,7 +16,7 @@ portrait_edit = MethodSpecification(
         pipeline=PIPELINE,
         optimizers={
             "fields": {
-                "optimizer": AdamOptimizerConfig(lr=1e-2, eps=1e-15),
+                "optimizer": FusedAdamConfig(lr=1e-2, eps=1e-15),
                 "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3, max_steps=PIPELINE.reconstruction_steps),
             }
         },

@@ -103,9 +103,9 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     """The clip."""
     pixel_sampler: PortraitPixelSamplerConfig = field(default_factory=PortraitPixelSamplerConfig)  # pyright: ignore
     """Which pixels are trained on."""
-    train_num_rays_per_batch: int = 2048
+    train_num_rays_per_batch: int = 1024
     """Rays in a training step."""
-    eval_num_rays_per_batch: int = 2048
+    eval_num_rays_per_batch: int = 1024
     """Rays in an evaluation step."""
 
 
@@ -119,13 +119,13 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     train_pixel_sampler: PortraitPixelSampler
 
     def setup_train(self) -> None:
-        """Load the frames, in order: nerfstudio's loader shuffles before it collates, and then yields one dict for ever."""
+        """Load the frames, in order: nerfstudio's loader shuffles them before it makes the one batch that it yields."""
         super().setup_train()
-        batch = next(self.iter_train_image_dataloader)
+        batch: dict[str, Any] = next(self.iter_train_image_dataloader)  # pyright: ignore[reportAssignmentType]
         order = torch.argsort(batch["image_idx"])
         for key, value in batch.items():
             batch[key] = value[order.to(value.device)]
-        self.image_batch = batch
+        self.image_batch: dict[str, Any] = batch
         self.original_images = (batch["image"] * 255).round().to(torch.uint8)
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor, nn
 
 
@@ -35,7 +35,7 @@ def spread_displacements(
     sides = [np.linspace(box[0, axis], box[1, axis], resolution) for axis in range(3)]
     z, y, x = np.meshgrid(sides[2], sides[1], sides[0], indexing="ij")
     voxels = np.stack([x, y, z], axis=-1).reshape(-1, 3)
-    distance, nearest = cKDTree(vertices).query(voxels, k=8)
+    distance, nearest = KDTree(vertices).query(voxels, k=8)
     bandwidth = np.maximum(distance[:, :1], 0.25 * reach)
     weights = np.exp(-0.5 * (distance / bandwidth) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)

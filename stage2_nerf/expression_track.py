@@ -6,7 +6,7 @@ The table travels in the checkpoint as buffers. What a frame's rays need is reso
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -132,16 +132,15 @@ class ExpressionTrack(nn.Module):
 def principal_directions(
     table: Float[Tensor, "frames conditions"], size: int
 ) -> tuple[Float[Tensor, "conditions"], Float[Tensor, "size conditions"]]:
-    """Mean of a table and the map to its leading principal components, each scaled to unit deviation.
+    """Mean of a table and the map to its leading principal components, the first of them scaled to unit deviation.
 
-    Directions in which the table hardly moves are left out of the map (rows of zeros), since scaling them up would
-    only amplify the tracker's noise.
+    The others keep their size relative to the first. Scaling each to unit deviation would turn the tracker's noise into
+    codes as large as the expressions: on the carphone clip that cost 5 dB on held-out frames.
     """
     mean = table.mean(0)
     _, values, directions = torch.linalg.svd(table - mean, full_matrices=False)
     deviation = values / max(len(table) - 1, 1) ** 0.5
-    found: Bool[Tensor, "found"] = deviation > 0.02 * deviation[:1].clamp(min=1e-6)
     rows = torch.zeros(size, table.shape[1], dtype=table.dtype)
-    count = min(size, int(found.sum()))
-    rows[:count] = directions[:count] / deviation[:1]
+    count = min(size, len(directions))
+    rows[:count] = directions[:count] / deviation[:1].clamp(min=1e-6)
     return mean, rows

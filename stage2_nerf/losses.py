@@ -25,18 +25,6 @@ def matte_loss(alpha: Float[Tensor, "rays 1"], matte: Float[Tensor, "rays 1"]) -
     return F.mse_loss(alpha, matte)
 
 
-def spread_loss(
-    weights: Float[Tensor, "rays samples"], middles: Float[Tensor, "rays samples"]
-) -> Float[Tensor, ""]:
-    """Variance of depth along each ray, in squared scene units: keeps fog from standing in for a surface.
-
-    The second-moment form of mip-NeRF 360's distortion loss (Barron et al. 2022, eq. 15).
-    """
-    total = weights.sum(-1, keepdim=True)
-    mean = (weights * middles).sum(-1, keepdim=True) / total.clamp(min=1e-3)
-    return (weights * (middles - mean) ** 2).sum(-1).mean()
-
-
 def smoothness_loss(volumes: Float[Tensor, "*batch depth height width"]) -> Float[Tensor, ""]:
     """Mean squared difference of neighbouring cells."""
     return sum((torch.diff(volumes, dim=axis) ** 2).mean() for axis in (-1, -2, -3))  # pyright: ignore[reportReturnType]

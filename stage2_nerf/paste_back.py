@@ -1,8 +1,8 @@
 """From the avatar's rendered crop back into the source's frame, at the source's resolution.
 
-Three rules: where neither the person was nor the avatar is, the source's pixels stay as they are, bit for bit; where the
-avatar no longer covers what the person covered, the background shows; and detail that the avatar could not resolve is
-taken from the source, as the difference in brightness between the filmed frame and the avatar's unedited picture of it.
+Three rules: where neither the person was nor the avatar is, the source's pixels stay as they are, bit for bit; where
+the avatar no longer covers what the person covered, the background shows; and detail that the avatar could not resolve
+is taken from the source: the difference in brightness between the filmed frame and the avatar's unedited picture of it.
 """
 
 from dataclasses import dataclass

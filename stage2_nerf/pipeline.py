@@ -32,7 +32,9 @@ from tracking.track import find_or_track
 
 # A checkpoint holds the schedulers' learning rates as numpy numbers, which torch >= 2.6 refuses to load unless told
 # that they are harmless. nerfstudio imports this module before it loads any checkpoint of ours.
-torch.serialization.add_safe_globals([np.core.multiarray.scalar, np.dtype, type(np.dtype("float64"))])
+torch.serialization.add_safe_globals(
+    [type(np.dtype("float64")), np.dtype, np.float64(0).__reduce__()[0]]  # pyright: ignore[reportArgumentType]
+)
 
 EditPromptArg = Annotated[
     EditPrompt,
@@ -80,7 +82,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
     """nerfstudio's trainer, unchanged, which first looks whether it can do what is asked."""
 
     def save_config(self) -> None:
-        """Check the input, tracking it if need be, and only then make the run's folder: mistakes leave nothing behind."""
+        """Check the input, tracking it if need be, and only then make the run's folder."""
         with one_sentence_for_user_errors():
             self.check()
         super().save_config()
@@ -145,7 +147,9 @@ class PortraitEditPipeline(VanillaPipeline):
         device = torch.device(self.device)
         return choose_editor(self.config.editor, self.config.offline, self.config.instruct_pix2pix, device)
 
-    def get_training_callbacks(self, training_callback_attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+    def get_training_callbacks(
+        self, training_callback_attributes: TrainingCallbackAttributes
+    ) -> list[TrainingCallback]:
         """Hand the trainer the phases, and how many steps are left in all of them."""
         trainer = training_callback_attributes.trainer
         assert trainer is not None

@@ -19,7 +19,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
-from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, spread_loss
+from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig, RaySegments
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
 
@@ -45,8 +45,6 @@ class PortraitModelConfig(ModelConfig):
     """The prompts' keys, filled in by the pipeline."""
     matte_weight: float = 0.1
     """Weight of the rendered opacity's squared error."""
-    spread_weight: float = 0.002
-    """Weight of the depth variance along each ray."""
     deformation_weight: float = 0.01
     """Weight of the learned deformations' roughness and size."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -204,8 +202,6 @@ class PortraitModel(Model):
         }
         if not self.training:
             outputs["original_foreground"] = (weights[..., None] * filmed.gather(1, order_of_colours)).sum(1)
-        else:
-            outputs["weights"], outputs["middles"] = weights, distance
         return outputs
 
     def get_loss_dict(
@@ -218,12 +214,12 @@ class PortraitModel(Model):
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
-        if "weights" in outputs:
-            losses["spread"] = self.config.spread_weight * spread_loss(outputs["weights"], outputs["middles"])
-            learned = [field.deformation.learned_basis for field in (self.head_field, self.torso_field)]
-            losses["deformation"] = self.config.deformation_weight * sum(
-                smoothness_loss(basis) + (basis**2).mean() for basis in learned
-            )  # pyright: ignore[reportArgumentType]
+        losses["deformation"] = self.config.deformation_weight * torch.stack(
+            [
+                smoothness_loss(field.deformation.learned_basis) + (field.deformation.learned_basis**2).mean()
+                for field in (self.head_field, self.torso_field)
+            ]
+        ).sum()
         return losses
 
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from tracking.clip import Intrinsics
@@ -80,7 +80,7 @@ def build_proxy(
     """
     points = voxel_centres(box, resolution)
     hull = carve_hull(points, mattes, space_to_camera, intrinsics)
-    distance, _ = cKDTree(surface).query(points)
+    distance, _ = KDTree(surface).query(points)
     density = 0.3 + 3.0 * np.exp(-0.5 * (distance / thickness) ** 2)
     shape = (resolution, resolution, resolution)
     return ProxyGrid(

@@ -39,7 +39,7 @@ class FitConfig:
 
     focal_length: float | None = None
     """Focal length in multiples of the image's longer side, if known; estimated otherwise."""
-    focal_candidates: tuple[float, ...] = (0.9, 1.15, 1.5, 1.9, 2.4, 3.1, 4.0)
+    focal_candidates: tuple[float, ...] = (0.95, 1.3, 1.75, 2.4, 3.4)
     """Focal lengths that are tried, in multiples of the longer side."""
     focal_prior: float = 1.7
     """The likeliest focal length in multiples of the longer side."""
@@ -59,7 +59,7 @@ class FitConfig:
     """Steps for the expressions once poses are smooth."""
     frames_per_chunk: int = 64
     """Frames solved at a time; sets the memory used."""
-    depth_weight: float = 0.02
+    depth_weight: float = 0.05
     """Trust in MediaPipe's relative depth, against 1 for what the image shows. Little: in turned and tilted faces it
     contradicts the image, and the expressions would make up the difference."""
     outlier_distance: float = 0.8
@@ -210,31 +210,41 @@ def _choose_focal_length(
     Cost: N/2 log(C) + (log f - log f0)^2 / (2 s^2), C the mean cost of a frame: the negative log likelihood of N
     measurements of unknown variance, and a log-normal prior.
     """
-    identity = np.zeros(len(problem.model.identity_basis), np.float32)
     keyframes = _spread(len(start.translation), config.focal_keyframes)
     seen = observations[keyframes]
     known = config.focal_length
     candidates = np.log(np.array(config.focal_candidates if known is None else (known,)))
-    costs: list[float] = []
-    states, before = start[keyframes], 1.0
-    for candidate in candidates:
-        focal_length = float(np.exp(candidate) * longer_side)
-        tried = replace(problem, focal_length=focal_length)
-        states = _at_focal_length(states, focal_length / before)
-        if not costs:
-            # The expressions first under a face near the mean, lest the identity makes theirs its own.
-            cautious = replace(tried, identity_ridge=30 * problem.identity_ridge)
-            states, identity, _ = solve_jointly(cautious, seen, identity, states, config.joint_iterations)
-        states, identity, value = solve_jointly(tried, seen, identity, states, config.joint_iterations)
-        prior = (candidate - np.log(config.focal_prior)) ** 2 / (2 * config.focal_prior_spread**2)
-        costs.append(config.focal_evidence / 2 * np.log(value) + prior)
-        before = focal_length
+    likeliest = int(np.abs(candidates - np.log(config.focal_prior)).argmin())
+
+    def at(candidate: int) -> HeadProblem:
+        return replace(problem, focal_length=float(np.exp(candidates[candidate]) * longer_side))
+
+    # The expressions first under a face near the mean, lest the identity makes theirs its own.
+    middle = at(likeliest)
+    identity = np.zeros(len(problem.model.identity_basis), np.float32)
+    states = _at_focal_length(start[keyframes], middle.focal_length)
+    cautious = replace(middle, identity_ridge=30 * middle.identity_ridge)
+    states, identity, _ = solve_jointly(cautious, seen, identity, states, config.joint_iterations)
+    solutions = {likeliest: solve_jointly(middle, seen, identity, states, 2 * config.joint_iterations)}
+    # Outward from the likeliest, each from its neighbour's solution, so that all stay in one valley of the cost.
+    outward = [
+        *((i, i - 1) for i in range(likeliest + 1, len(candidates))),
+        *((i, i + 1) for i in range(likeliest)[::-1]),
+    ]
+    for candidate, neighbor in outward:
+        states, identity, _ = solutions[neighbor]
+        states = _at_focal_length(states, at(candidate).focal_length / at(neighbor).focal_length)
+        solutions[candidate] = solve_jointly(at(candidate), seen, identity, states, config.joint_iterations)
+    values = np.array([solutions[candidate][2] for candidate in range(len(candidates))])
+    prior = (candidates - np.log(config.focal_prior)) ** 2 / (2 * config.focal_prior_spread**2)
+    costs = config.focal_evidence / 2 * np.log(values) + prior
     best = int(np.argmin(costs))
     chosen = candidates[best]
     if 0 < best < len(candidates) - 1:
-        a, b, _ = np.polyfit(candidates[best - 1 : best + 2] - chosen, costs[best - 1 : best + 2], 2)
+        around = slice(best - 1, best + 2)
+        a, b, _ = np.polyfit(candidates[around] - chosen, costs[around], 2)
         chosen = chosen - b / (2 * a)
-    return replace(problem, focal_length=float(np.exp(chosen) * longer_side)), identity
+    return replace(problem, focal_length=float(np.exp(chosen) * longer_side)), solutions[best][1]
 
 
 def _solve_all(

@@ -1,0 +1,174 @@
+"""Pasting back is exact: untouched pixels keep their bits, opaque ones take the avatar's, uncovered ones the scene's."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from stage2_nerf.paste_back import LEAST_OPACITY, LUMINANCE, CropSurroundings, RenderedCrop, paste_back
+
+HEIGHT, WIDTH = 40, 48
+WHOLE = (0, 0, WIDTH, HEIGHT)
+PERSON = (slice(10, 40), slice(14, 34))
+REACH = round(0.05 * HEIGHT)
+"""How far from the person the avatar may stand out, in pixels."""
+
+
+def random_picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).random((height, width, 3), dtype=np.float32)
+
+
+def random_frame(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def plane(value: float = 0.0) -> np.ndarray:
+    """One where the person is, and `value` elsewhere."""
+    values = np.full((HEIGHT, WIDTH), value, np.float32)
+    values[PERSON] = 1
+    return values
+
+
+def opaque_avatar(colour: np.ndarray, unedited: np.ndarray | None = None) -> RenderedCrop:
+    """An avatar that covers exactly the person."""
+    alpha = plane()
+    original = colour if unedited is None else unedited
+    return RenderedCrop(colour * alpha[..., None], original * alpha[..., None], alpha)
+
+
+def surroundings(background: np.ndarray | None = None) -> CropSurroundings:
+    """A hard matte around the person, all of which may be edited."""
+    shown = np.zeros((HEIGHT, WIDTH, 3), np.float32) if background is None else background
+    return CropSurroundings(plane(), shown, np.ones((HEIGHT, WIDTH), np.float32))
+
+
+def to_levels(picture: np.ndarray) -> np.ndarray:
+    return np.rint(picture * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_pixels_without_person_and_avatar_keep_their_bits(detail: float) -> None:
+    frame = random_frame()
+    before = frame.copy()
+    result = paste_back(frame, WHOLE, opaque_avatar(random_picture(1)), surroundings(random_picture(2)), detail)
+    np.testing.assert_array_equal(result[plane() == 0], frame[plane() == 0])
+    assert (result[PERSON] != frame[PERSON]).mean() > 0.5
+    np.testing.assert_array_equal(frame, before)
+
+
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_pixels_outside_of_the_region_keep_their_bits(detail: float) -> None:
+    frame = random_frame()
+    region = np.zeros((HEIGHT, WIDTH), np.float32)
+    region[12:20, 18:30] = 1
+    around = replace(surroundings(), region=region)
+    result = paste_back(frame, WHOLE, opaque_avatar(random_picture(1)), around, detail)
+    np.testing.assert_array_equal(result[region == 0], frame[region == 0])
+    assert (result[region == 1] != frame[region == 1]).mean() > 0.5
+
+
+def test_fog_does_not_touch_the_background() -> None:
+    """Neither where it is thin, nor where it is dense but far from the person."""
+    frame = random_frame()
+    fog = plane(0.9 * LEAST_OPACITY)
+    fog[:, : PERSON[1].start - REACH - 1] = 0.8
+    rendered = RenderedCrop(random_picture(1) * fog[..., None], random_picture(2) * fog[..., None], fog)
+    result = paste_back(frame, WHOLE, rendered, surroundings(), 1.0)
+    np.testing.assert_array_equal(result[plane() == 0], frame[plane() == 0])
+
+
+def test_an_avatar_that_stands_out_covers_the_background() -> None:
+    """A hat, say: within reach of the person, the avatar shows where the person was not."""
+    colour = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    alpha = plane()
+    alpha[PERSON[0].start - REACH : PERSON[0].start, 20:30] = 1
+    rendered = RenderedCrop(colour * alpha[..., None], colour * alpha[..., None], alpha)
+    result = paste_back(random_frame(), WHOLE, rendered, surroundings(), 0.0)
+    np.testing.assert_array_equal(result[alpha == 1], 128)
+
+
+def test_an_opaque_avatar_without_detail_is_its_own_colour() -> None:
+    colour = random_picture(1)
+    result = paste_back(random_frame(), WHOLE, opaque_avatar(colour), surroundings(), 0.0)
+    np.testing.assert_array_equal(result[PERSON], to_levels(colour)[PERSON])
+
+
+@pytest.mark.parametrize("detail", [0.0, 1.0])
+def test_where_the_silhouette_shrank_the_background_shows(detail: float) -> None:
+    background = random_picture(2)
+    rendered = opaque_avatar(random_picture(1))
+    gone = (slice(10, 20), slice(14, 34))
+    for picture in (rendered.foreground, rendered.original_foreground, rendered.alpha):
+        picture[gone] = 0
+    result = paste_back(random_frame(), WHOLE, rendered, surroundings(background), detail)
+    np.testing.assert_array_equal(result[gone], to_levels(background)[gone])
+
+
+def test_half_opaque_pixels_are_mixed_by_their_opacity() -> None:
+    """Premultiplied colour over the background; LEAST_OPACITY is cut off at either end, so 0.5 stays 0.5."""
+    colour, background = random_picture(1), random_picture(2)
+    alpha = 0.5 * plane()
+    rendered = RenderedCrop(colour * alpha[..., None], colour * alpha[..., None], alpha)
+    result = paste_back(random_frame(), WHOLE, rendered, surroundings(background), 0.0)
+    expected = 255 * (0.5 * colour + 0.5 * background)
+    assert np.abs(result[PERSON] - expected[PERSON]).max() <= 0.51
+
+
+def test_full_detail_in_the_unchanged_style_returns_the_filmed_brightness() -> None:
+    """Detail is a difference in brightness: what the avatar got wrong in that alone comes back exactly."""
+    filmed = 0.3 + 0.4 * random_picture(0)
+    too_bright = filmed + 0.2 * np.random.default_rng(1).random((HEIGHT, WIDTH, 1), dtype=np.float32)
+    frame = to_levels(filmed)
+    result = paste_back(frame, WHOLE, opaque_avatar(too_bright), surroundings(), 1.0)
+    assert np.abs(result[PERSON].astype(int) - frame[PERSON]).max() <= 1
+
+
+def test_full_detail_keeps_the_avatars_colour() -> None:
+    """An edit to another hue of the same brightness keeps hue, and takes over the filmed fine brightness."""
+    unedited = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    tint = np.array([0.1, 0.0, 0.0], np.float32)
+    tint = tint - tint @ LUMINANCE
+    fine = 0.1 * (np.random.default_rng(1).random((HEIGHT, WIDTH, 1), dtype=np.float32) - 0.5)
+    frame = to_levels(unedited + fine)
+    result = paste_back(frame, WHOLE, opaque_avatar(unedited + tint, unedited), surroundings(), 1.0)
+    expected = 255 * (unedited + tint + fine)
+    assert np.abs(result[PERSON] - expected[PERSON]).max() <= 1.01
+
+
+def test_detail_is_put_back_in_proportion() -> None:
+    frame = random_frame()
+    rendered = opaque_avatar(np.full((HEIGHT, WIDTH, 3), 0.5, np.float32))
+    none, half, full = (
+        paste_back(frame, WHOLE, rendered, surroundings(), detail)[PERSON].astype(int) for detail in (0.0, 0.5, 1.0)
+    )
+    unclipped = (full > 0) & (full < 255)
+    assert np.abs(2 * half - none - full)[unclipped].max() <= 2
+
+
+def test_the_crop_lies_where_it_was_cut() -> None:
+    left, top = 7, 5
+    frame = random_frame(3, HEIGHT + 20, WIDTH + 30)
+    colour = random_picture(1)
+    result = paste_back(frame, (left, top, WIDTH, HEIGHT), opaque_avatar(colour), surroundings(), 0.0)
+    person = np.zeros(frame.shape[:2], bool)
+    person[top : top + HEIGHT, left : left + WIDTH] = plane() == 1
+    np.testing.assert_array_equal(result[~person], frame[~person])
+    np.testing.assert_array_equal(result[person], to_levels(colour)[PERSON].reshape(-1, 3))
+
+
+@pytest.mark.parametrize("scale", [2.0, 1.75])
+def test_an_enlarged_crop_keeps_what_is_far_from_the_person_and_fills_the_person(scale: float) -> None:
+    """Enlarging blurs the silhouette by one pixel of the clip, and no further."""
+    width, height = round(scale * WIDTH), round(scale * HEIGHT)
+    frame = random_frame(3, height + 10, width + 10)
+    colour = np.full((HEIGHT, WIDTH, 3), 0.25, np.float32)
+    result = paste_back(frame, (4, 6, width, height), opaque_avatar(colour), surroundings(), 0.0)
+    near, deep = (
+        cv2.resize(grow(plane(), np.ones((3, 3))), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        for grow in (cv2.dilate, cv2.erode)
+    )
+    touched = np.zeros(frame.shape[:2], bool)
+    touched[6 : 6 + height, 4 : 4 + width] = near
+    np.testing.assert_array_equal(result[~touched], frame[~touched])
+    np.testing.assert_array_equal(result[6 : 6 + height, 4 : 4 + width][deep], 64)
