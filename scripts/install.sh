@@ -22,7 +22,7 @@ fingerprint() {
 # The first Python that will do. What the others lack is told if there is none.
 find_python() {
     local name path lack lacks=
-    for name in ${PYTHON:+"$PYTHON"} python3.11 python3.10 python3 python; do
+    for name in ${PYTHON:-python3.11 python3.10 python3 python}; do
         while read -r path; do
             lack=$("$path" -c '
 import os, sys, sysconfig
@@ -44,6 +44,7 @@ else:
             lacks=${lacks:-"$path lacks $lack: install it."}
         done < <(type -aP "$name")
     done
+    [ -z "${PYTHON:-}" ] || fail "${lacks:-"$PYTHON is no Python 3.10 or 3.11, which is what PYTHON must name."}"
     fail "${lacks:-"Python 3.10 or 3.11 was not found: install one, or name it with PYTHON=/path/to/python3.11."}"
 }
 
