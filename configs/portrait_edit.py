@@ -8,17 +8,19 @@ from nerfstudio.plugins.types import MethodSpecification
 from stage2_nerf.optimizer import FusedAdamConfig
 from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
 
-PIPELINE = PortraitEditPipelineConfig()
-
 portrait_edit = MethodSpecification(
     config=PortraitEditTrainerConfig(
         method_name="portrait-edit",
-        pipeline=PIPELINE,
+        pipeline=PortraitEditPipelineConfig(),
         optimizers={
             "fields": {
                 "optimizer": FusedAdamConfig(lr=1e-2, eps=1e-15),
-                "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3, max_steps=PIPELINE.reconstruction_steps),
-            }
+                "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3),
+            },
+            "refinement": {
+                "optimizer": FusedAdamConfig(lr=1e-3, eps=1e-15),
+                "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-4),
+            },
         },
         steps_per_save=200,
         steps_per_eval_batch=0,

@@ -52,6 +52,8 @@ stage install "10 minutes the first time" bash scripts/install.sh
 export PATH="$PWD/.venv/bin:$PATH"
 # Two threads to a process are many times slower than one when the machine's few cores are busy.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# nerfstudio and torch warn of their own future.
+export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"
 
 video=demo/carphone.mp4
 clip=demo/clip

@@ -99,8 +99,10 @@ step "installing torch and torchvision: 3 GB to download" "2 to 5 minutes"
 install torch torchvision
 step "installing nerfstudio, the project [$extras] and the rest" "3 to 6 minutes"
 install -e ".[$extras]"
-# All OpenCV packages share one folder, and the last one in wins. Only the headless one needs no graphics libraries.
-.venv/bin/python -c 'import cv2' 2>/dev/null || install --force-reinstall --no-deps opencv-python-headless
+# All OpenCV packages share one folder, and the last one in wins. It must have the extra modules, and where the graphics
+# libraries of a desktop are missing it must do without them.
+.venv/bin/python -c 'import cv2; cv2.ximgproc.guidedFilter' 2>/dev/null ||
+    install --force-reinstall --no-deps opencv-contrib-python-headless
 provide_ffmpeg
 step "seeing whether it loads" "10 s"
 .venv/bin/python -c 'import av, cv2, mediapipe, torch' ||

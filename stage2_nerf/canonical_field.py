@@ -78,9 +78,16 @@ class CanonicalField(nn.Module):
             nn.Linear(config.hidden_width, 1 + config.feature_size),
         )
 
-    def blend(self, conditions: Float[Tensor, "moments conditions"]) -> BlendedFrames:
-        """Blend the tables for some moments, once for all the points that look at them."""
-        codes = (conditions - self.condition_mean) @ self.condition_to_code.T
+    def blend(
+        self, conditions: Float[Tensor, "moments conditions"], shift: Float[Tensor, "moments code"] | float = 0.0
+    ) -> BlendedFrames:
+        """Blend the tables for some moments, once for all the points that look at them.
+
+        Args:
+            conditions: what the field is conditioned on.
+            shift: added to the reduced code.
+        """
+        codes = (conditions - self.condition_mean) @ self.condition_to_code.T + shift
         return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
     def normalise(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:

@@ -18,6 +18,7 @@ class FrameStates:
     """Which of the moments each ray belongs to."""
     expression: Float[Tensor, "moments expressions"]
     head_to_torso: Float[Tensor, "moments 4 4"]
+    times: Float[Tensor, "moments"]
 
 
 def to_rotation(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -120,13 +121,15 @@ class ExpressionTrack(nn.Module):
         device = self.frame_times.device
         if times is None and expression is None:
             mean = self.expression_codes.mean(0, keepdim=True)
-            return FrameStates(torch.zeros(rays, dtype=torch.long, device=device), mean, self.mean_head_to_torso[None])
+            middle = torch.full((1,), 0.5, device=device)
+            zeros = torch.zeros(rays, dtype=torch.long, device=device)
+            return FrameStates(zeros, mean, self.mean_head_to_torso[None], middle)
         key = torch.full((rays,), 0.5, device=device) if times is None else times[:, 0]
         if expression is None:
             moments, frame = torch.unique(key, return_inverse=True)
-            return FrameStates(frame, *self.at(moments))
+            return FrameStates(frame, *self.at(moments), moments)
         rows, frame = torch.unique(torch.cat([key[:, None], expression], dim=1), dim=0, return_inverse=True)
-        return FrameStates(frame, rows[:, 1:], self.at(rows[:, 0])[1])
+        return FrameStates(frame, rows[:, 1:], self.at(rows[:, 0])[1], rows[:, 0])
 
 
 def principal_directions(

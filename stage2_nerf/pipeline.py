@@ -85,6 +85,10 @@ class PortraitEditTrainerConfig(TrainerConfig):
         """Check the input, tracking it if need be, and only then make the run's folder."""
         with one_sentence_for_user_errors():
             self.check()
+        assert isinstance(self.pipeline, PortraitEditPipelineConfig)
+        for group in self.optimizers.values():
+            # Step sizes have fallen when the reconstruction ends, however long it was asked to be.
+            group["scheduler"].max_steps = self.pipeline.reconstruction_steps
         super().save_config()
 
     def check(self) -> None:
@@ -97,7 +101,10 @@ class PortraitEditTrainerConfig(TrainerConfig):
         assert isinstance(pipeline, PortraitEditPipelineConfig)
         prompts = pipeline.all_prompts()
         device = torch.device(self.machine.device_type)
-        if prompts and resolve_editor_name(pipeline.editor, pipeline.instruct_pix2pix, device) == "offline":
+        if prompts:
+            # Resolved here, and so told once and recorded in the run's config.yml.
+            pipeline.editor = resolve_editor_name(pipeline.editor, pipeline.instruct_pix2pix, device)
+        if pipeline.editor == "offline":
             for prompt in prompts:
                 OfflineEditor(pipeline.offline).check(prompt)
         if device.type == "cuda" and not torch.cuda.is_available():
@@ -139,13 +146,14 @@ class PortraitEditPipeline(VanillaPipeline):
         return model
 
     @cached_property
-    def editor(self) -> FrameEditor:
-        """The editor, made at the first edit: rendering and evaluation never load its weights.
+    def editor(self) -> tuple[str, FrameEditor]:
+        """The editor's name and itself, made at the first edit: rendering and evaluation never load its weights.
 
         It is no part of the module tree, so it is in no checkpoint.
         """
-        device = torch.device(self.device)
-        return choose_editor(self.config.editor, self.config.offline, self.config.instruct_pix2pix, device)
+        config, device = self.config, torch.device(self.device)
+        name = resolve_editor_name(config.editor, config.instruct_pix2pix, device)
+        return name, choose_editor(name, config.offline, config.instruct_pix2pix, device)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -155,7 +163,14 @@ class PortraitEditPipeline(VanillaPipeline):
         assert trainer is not None
         self.run_folder = trainer.base_dir
         self.bring_edited_frames(trainer.config)
+        self.save_checkpoint = trainer.save_checkpoint
         left = sum(steps for _, steps in self.phases_left())
+        with one_sentence_for_user_errors():
+            if left == 0:
+                raise UserError(
+                    "Nothing is left to train: the run that was loaded has finished. Give another prompt, or more steps "
+                    "with --pipeline.style-training.steps; or render it with portrait-render."
+                )
         trainer.config.max_num_iterations = min(trainer.config.max_num_iterations, left)
         before = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=self.before_step)
         after = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], func=self.after_step)
@@ -182,12 +197,11 @@ class PortraitEditPipeline(VanillaPipeline):
 
     def before_step(self, step: int) -> None:
         """Enter the phase that is due, and edit the frames that are."""
-        del step
-        phases = self.phases_left()
-        if not phases:
-            return
-        name = phases[0][0]
+        name = self.phases_left()[0][0]
         if (self.phase.style_name if self.phase else None) != name:
+            if self.phase is not None or int(self.model.reconstruction_steps_trained) == step:
+                # What a phase has trained is safe before the next one's first edits, which may take long.
+                self.save_checkpoint(step - 1)
             self.enter(name)
         if self.phase is not None:
             self.phase.before_step()
@@ -197,16 +211,14 @@ class PortraitEditPipeline(VanillaPipeline):
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
         CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
-        editor_name = resolve_editor_name(
-            self.config.editor, self.config.instruct_pix2pix, torch.device(self.device)
-        )
+        editor_name, editor = self.editor
         self.phase = StyleTraining(
             self.config.style_training,
             prompt,
             name,
             self.model,
             self.datamanager,
-            self.editor,
+            editor,
             EditedFrames(self.run_folder / "edited", prompt, editor_name),
             seed=len(self.schedule_states),
         )

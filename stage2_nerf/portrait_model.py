@@ -19,6 +19,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
+from stage2_nerf.frame_refinement import FrameRefinement, move
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig, RaySegments
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
@@ -47,6 +48,10 @@ class PortraitModelConfig(ModelConfig):
     """Weight of the rendered opacity's squared error."""
     deformation_weight: float = 0.01
     """Weight of the learned deformations' roughness and size."""
+    refinement_weight: float = 0.001
+    """Weight of the corrections' size."""
+    refinement_smoothness: float = 0.01
+    """Weight of the corrections' roughness in time."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour behind the person where the scene's own background is not at hand (the viewer, novel views)."""
     eval_num_rays_per_chunk: int = 1 << 15
@@ -79,6 +84,8 @@ class PortraitModel(Model):
             metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"]
         )
         head_poses = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso)
+        training_times = torch.from_numpy(metadata["clip"].times[metadata["frames"]]).float()
+        self.refinement = FrameRefinement(training_times, self.config.head.code_size)
         head, torso = metadata["head_proxy"], metadata["torso_proxy"]
         self.head_field = CanonicalField(
             self.config.head, head.box, self.track.expression_codes, metadata["expression_displacement"]
@@ -97,7 +104,9 @@ class PortraitModel(Model):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The shared avatar's parameters. Styles have optimizers of their own (`style_training`)."""
-        return {"fields": self.shared_parameters()}
+        refinement = list(self.refinement.parameters())
+        fields = [p for p in self.shared_parameters() if not any(p is other for other in refinement)]
+        return {"fields": fields, "refinement": refinement}
 
     def shared_parameters(self) -> list[Parameter]:
         """Everything but the styles."""
@@ -129,12 +138,15 @@ class PortraitModel(Model):
         metadata = ray_bundle.metadata
         states = self.track.resolve(ray_bundle.times, metadata.get("expression"), rays)
         origins, directions = ray_bundle.origins, ray_bundle.directions
-        head_blend = self.head_field.blend(states.expression)
+        corrections = self.refinement.at(states.times)
+        origins, directions = move(origins, directions, corrections.head, states.frame)
+        head_blend = self.head_field.blend(states.expression, corrections.code)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         torso_blend = self.torso_field.blend(poses)
         to_torso = states.head_to_torso[states.frame]
         torso_origins = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], origins) + to_torso[:, :3, 3]
         torso_directions = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], directions)
+        torso_origins, torso_directions = move(torso_origins, torso_directions, corrections.torso, states.frame)
         head = self.look(origins, directions, states, "head", head_blend)
         torso = self.look(torso_origins, torso_directions, states, "torso", torso_blend)
         return self.composite(rays, head, torso)
@@ -220,6 +232,10 @@ class PortraitModel(Model):
                 for field in (self.head_field, self.torso_field)
             ]
         ).sum()
+        losses["refinement"] = (
+            self.config.refinement_weight * self.refinement.size()
+            + self.config.refinement_smoothness * self.refinement.roughness()
+        )
         return losses
 
     def get_metrics_dict(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Pasting back is exact: untouched pixels keep their bits, opaque ones take the avatar's, uncovered ones the scene's."""
+"""Pasting back is exact: untouched pixels keep their bits, opaque ones take the avatar's, bare ones the scene's."""
 
 from dataclasses import replace
 
