@@ -84,13 +84,14 @@ train() {
         load=(--load-dir $method/demo/nerfstudio_models)
     fi
     ns-train portrait-edit --data $clip --output-dir demo/outputs --experiment-name carphone --timestamp "$name" \
-        --vis tensorboard --pipeline.prompts "${prompts[@]}" ${load[@]+"${load[@]}"} ${options[@]+"${options[@]}"}
+        --vis tensorboard --logging.local-writer.max-log-size 0 --pipeline.prompts "${prompts[@]}" \
+        ${load[@]+"${load[@]}"} ${options[@]+"${options[@]}"}
     touch "$run/finished"
 }
 if [ "$run/finished" -nt $clip/transforms.json ]; then
     skip train
 else
-    stage train "10 minutes on two cores" train
+    stage train "5 to 10 minutes on two cores" train
 fi
 
 render() { # OUTPUT PORTRAIT-RENDER-OPTIONS...
@@ -99,7 +100,7 @@ render() { # OUTPUT PORTRAIT-RENDER-OPTIONS...
     if [ "$output" -nt "$run/finished" ]; then
         skip "render $(basename "$output")"
     else
-        stage "render $(basename "$output")" "1 minute" \
+        stage "render $(basename "$output")" "1 to 2 minutes" \
             portrait-render --load-config "$run/config.yml" --output "$output" --overwrite "$@"
     fi
     written+=("$output")

@@ -378,7 +378,7 @@ def colour_description(per_frame: Sequence[Float32[np.ndarray, "3"]]) -> dict[st
 def with_ratios(values: dict[str, list[float]]) -> dict[str, float]:
     """Means over frames, and their ratios."""
     source, per_frame, ours = (float(np.mean(values[name])) if values[name] else float("nan") for name in VIDEOS)
-    return {
+    numbers = {
         "source": source,
         "per_frame": per_frame,
         "ours": ours,
@@ -386,6 +386,7 @@ def with_ratios(values: dict[str, list[float]]) -> dict[str, float]:
         "ours_to_source": ours / source,
         "ours_to_per_frame": ours / per_frame,
     }
+    return {name: float(f"{number:.5g}") for name, number in numbers.items()}
 
 
 def summary(measurements: dict[str, Any]) -> Table:

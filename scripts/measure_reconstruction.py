@@ -37,6 +37,7 @@ import torch
 import tyro
 from jaxtyping import Float, UInt8
 from nerfstudio.configs.method_configs import all_methods
+from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 from torch import Tensor
@@ -162,9 +163,14 @@ def train(config: PortraitEditTrainerConfig) -> tuple[PortraitEditPipeline, floa
     trainer.setup()
     ready = time.perf_counter()
     trainer.train()
+    trained = time.perf_counter()
+    for event_writer in writer.EVENT_WRITERS:
+        if isinstance(event_writer, writer.TensorboardWriter):
+            # Its thread would go on writing into the run's folder, which is about to be removed.
+            event_writer.tb_writer.close()
     pipeline = trainer.pipeline
     assert isinstance(pipeline, PortraitEditPipeline)
-    return pipeline, ready - start, time.perf_counter() - ready
+    return pipeline, ready - start, trained - ready
 
 
 def render_all(model: PortraitModel, dataset: PortraitDataset, rows: Sequence[int]) -> list[RenderedFrame]:

@@ -18,6 +18,7 @@ from stage1_edit.portrait import (
     noise,
     smoothstep,
 )
+from tracking.guided_filter import GuidedFilter
 from tracking.regions import Label
 
 COLORS: dict[str, str] = {
@@ -164,7 +165,7 @@ def follow_strands(portrait: Portrait, weights: Plane) -> Plane:
         separable = smoothstep(12, 30, length(hair_color - skin_color))
         weights = weights * mix(np.ones_like(nearness), smoothstep(0.6, 1.4, nearness), float(separable))
     radius = max(2, round(portrait.pixels(0.02)))
-    guided = cv2.ximgproc.guidedFilter(portrait.image, weights.astype(np.float32), radius, 2e-4)
+    guided = GuidedFilter(portrait.image, radius, 2e-4).smooth(weights.astype(np.float32))
     # Strands lower the filter's answer inside as well: what is mostly hair is all hair.
     return np.clip((guided - 0.08) / 0.6, 0, 1) * np.minimum(weights * 2.5, 1) * portrait.matte
 

@@ -14,24 +14,37 @@ class EditPrompt:
     region: str = "person"
 
     @classmethod
+    def split(cls, typed: str) -> "EditPrompt":
+        """Read `TEXT` or `REGION: TEXT` as it stands; `check` tells whether it makes sense."""
+        region, colon, text = typed.partition(":")
+        if not colon:
+            region, text = "person", typed
+        return cls(" ".join(text.split()), region.strip().lower())
+
+    @classmethod
     def parse(cls, typed: str) -> "EditPrompt":
         """Read `TEXT` or `REGION: TEXT`.
 
         Raises:
             UserError: the prompt is empty, or names a region that does not exist.
         """
-        region, colon, text = typed.partition(":")
-        if not colon:
-            region, text = "person", typed
-        region, text = region.strip().lower(), " ".join(text.split())
-        if region not in REGIONS:
+        prompt = cls.split(typed)
+        prompt.check()
+        return prompt
+
+    def check(self) -> None:
+        """See whether the prompt says something about a region that there is.
+
+        Raises:
+            UserError: the prompt is empty, or names a region that does not exist.
+        """
+        if self.region not in REGIONS:
             raise UserError(
-                f"There is no region '{region}' in the prompt '{typed}': choose one of {', '.join(REGIONS)}, or "
+                f"There is no region '{self.region}' in the prompt '{self}': choose one of {', '.join(REGIONS)}, or "
                 "leave the colon out to edit the whole person."
             )
-        if not text:
-            raise UserError(f"The prompt '{typed}' is empty: say what to change, such as 'hair: make it silver'.")
-        return cls(text, region)
+        if not self.text:
+            raise UserError(f"The prompt '{self}' is empty: say what to change, such as 'hair: make it silver'.")
 
     def __str__(self) -> str:
         return self.text if self.region == "person" else f"{self.region}: {self.text}"

@@ -1,8 +1,8 @@
 """What tracking left over, learned with the avatar: a small correction of each frame's poses and expression.
 
 One degree of pose noise costs about 4 dB, more than any change of the field wins back. So every training frame has its
-own small rigid motion of the head, one of the torso, and a shift of the reduced expression code. Between training frames
-(in held-out ones, and in the viewer) the corrections are interpolated in time.
+own small rigid motion of the head, one of the torso, and a shift of the reduced expression code. Between training
+frames (in held-out ones, and in the viewer) the corrections are interpolated in time.
 """
 
 from dataclasses import dataclass

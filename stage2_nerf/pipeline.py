@@ -4,6 +4,7 @@ The phases follow from how long the avatar and each style have been trained, whi
 interrupted run goes on where it stood, and a finished reconstruction (`--load-dir`) goes straight to its prompts.
 """
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -41,7 +42,8 @@ EditPromptArg = Annotated[
     tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar="[REGION:]TEXT",
-        instance_from_str=lambda typed: EditPrompt.parse(typed[0]),
+        # Without a check: tyro would put its own words in place of the prompt's. The trainer's config checks.
+        instance_from_str=lambda typed: EditPrompt.split(typed[0]),
         is_instance=lambda value: isinstance(value, EditPrompt),
         str_from_instance=lambda prompt: [str(prompt)],
     ),
@@ -74,7 +76,7 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
         """The prompts; or the single one of nerfstudio's own `--prompt`."""
         if self.prompts or not self.model.prompt:
             return self.prompts
-        return (EditPrompt.parse(self.model.prompt),)
+        return (EditPrompt.split(self.model.prompt),)
 
 
 @dataclass
@@ -100,6 +102,8 @@ class PortraitEditTrainerConfig(TrainerConfig):
         pipeline = self.pipeline
         assert isinstance(pipeline, PortraitEditPipelineConfig)
         prompts = pipeline.all_prompts()
+        for prompt in prompts:
+            prompt.check()
         device = torch.device(self.machine.device_type)
         if prompts:
             # Resolved here, and so told once and recorded in the run's config.yml.
@@ -109,6 +113,9 @@ class PortraitEditTrainerConfig(TrainerConfig):
                 OfflineEditor(pipeline.offline).check(prompt)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise UserError("There is no CUDA device here: add `--machine.device-type cpu`.")
+        existing = next(folder for folder in (self.output_dir, *self.output_dir.absolute().parents) if folder.exists())
+        if not (existing.is_dir() and os.access(existing, os.W_OK)):
+            raise UserError(f"{existing} is no folder that can be written to: choose another --output-dir.")
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
@@ -168,8 +175,8 @@ class PortraitEditPipeline(VanillaPipeline):
         with one_sentence_for_user_errors():
             if left == 0:
                 raise UserError(
-                    "Nothing is left to train: the run that was loaded has finished. Give another prompt, or more steps "
-                    "with --pipeline.style-training.steps; or render it with portrait-render."
+                    "Nothing is left to train, the run that was loaded has finished: give another prompt, or more "
+                    "steps with --pipeline.style-training.steps, or render it with portrait-render."
                 )
         trainer.config.max_num_iterations = min(trainer.config.max_num_iterations, left)
         before = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=self.before_step)
@@ -199,8 +206,8 @@ class PortraitEditPipeline(VanillaPipeline):
         """Enter the phase that is due, and edit the frames that are."""
         name = self.phases_left()[0][0]
         if (self.phase.style_name if self.phase else None) != name:
-            if self.phase is not None or int(self.model.reconstruction_steps_trained) == step:
-                # What a phase has trained is safe before the next one's first edits, which may take long.
+            if step > 0:
+                # What was trained so far is safe before the phase's first edits, which may take long.
                 self.save_checkpoint(step - 1)
             self.enter(name)
         if self.phase is not None:

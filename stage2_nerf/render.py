@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +17,7 @@ from stage1_edit.compositing import region_mask
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
-from stage2_nerf.pipeline import PortraitEditPipeline
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
@@ -84,8 +84,8 @@ class PortraitRenderer:
         return paste_back(frame, self.clip.source.crop, rendered, surroundings, self.detail)
 
     def editable(
-        self, number: int, matte: np.ndarray, prompt: EditPrompt | None
-    ) -> np.ndarray:
+        self, number: int, matte: Float32[np.ndarray, "height width"], prompt: EditPrompt | None
+    ) -> Float32[np.ndarray, "height width"]:
         """How far each pixel of a frame may change: everything for the whole person, else the prompt's region alone."""
         if prompt is None or prompt.region == "person":
             return np.ones_like(matte)
@@ -140,9 +140,10 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError(f"--detail {config.detail} is not between 0 and 1.")
     require_writable_video(config.output, config.codec)
     run = find_config(config.load_config)
+    if PortraitEditPipelineConfig.__name__ not in run.read_text(errors="replace"):
+        raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
     _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
-    if not isinstance(pipeline, PortraitEditPipeline):
-        raise UserError(f"{run} is a run of another method: give one of portrait-edit.")
+    assert isinstance(pipeline, PortraitEditPipeline)
     chosen = choose_prompts(config.prompt, list(pipeline.styles.values()))
     if len(chosen) > 1 and not config.side_by_side:
         raise UserError("--prompt all needs --side-by-side: one video holds one edit.")

@@ -264,6 +264,7 @@ def test_portrait_track_as_a_command(tmp_path: Path) -> None:
             "There is no region 'elbow' in the prompt 'elbow: make it silver': choose one of person,",
         ),
     ],
+    ids=["unknown instruction", "unknown region"],
 )
 def test_ns_train_as_a_command(tmp_path: Path, prompt: str, expected: str) -> None:
     write_clip(tmp_path / "clip")

@@ -31,8 +31,9 @@ MOST_DAMAGED_PACKETS = 100
 
 # The numbers of ITU-T H.273, "matrix coefficients".
 RGB_MATRIX, BT709_MATRIX, UNSPECIFIED_MATRIX, BT601_MATRIX = 0, 1, 2, 6
-SCALING = int(Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT)
-"""How chroma is enlarged and reduced, in both directions."""
+SCALING = int(Interpolation.BICUBIC) | 0x40000 | 0x2000
+"""How chroma is enlarged and reduced, in both directions: bicubic, with FFmpeg's flags SWS_ACCURATE_RND and
+SWS_FULL_CHR_H_INT, which PyAV names only from version 18 on."""
 
 
 @dataclass(frozen=True)

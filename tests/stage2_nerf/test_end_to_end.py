@@ -259,9 +259,10 @@ def test_an_interrupted_run_goes_on_where_it_stood(interrupted: Run, resumed: Ru
 
 
 def test_ctrl_c_among_the_first_edits_keeps_those_that_are_done(trainings: Trainings, tiny_clip: TrackedClip) -> None:
+    """And all of the reconstruction, which ended long after the last checkpoint that was due."""
     config = trainings.configure("interrupted-edits", (STATUE,))
-    config.steps_per_save = 1
     stopped = trainings.train(config, CountingEditor(interrupted_after=8))
+    assert steps_trained(stopped.load()) == {None: 12, STATUE: 0}
     assert len(stopped.edited(STATUE)) == 8
     resumed = trainings.train(trainings.configure("resumed-edits", (STATUE,), after=stopped))
     assert resumed.editor.noise_levels[:-1] == [1.0] * (len(tiny_clip.frames) - 8)
@@ -269,10 +270,15 @@ def test_ctrl_c_among_the_first_edits_keeps_those_that_are_done(trainings: Train
     assert steps_trained(resumed.load()) == {None: 12, STATUE: 6}
 
 
-def test_a_finished_run_that_goes_on_trains_and_edits_nothing(trainings: Trainings, edit: Run) -> None:
-    again = trainings.train(trainings.configure("again", (HAIR, STATUE), after=edit))
-    assert again.editor.noise_levels == []
-    assert torch.equal(foreground(again.load(), HAIR), foreground(edit.load(), HAIR))
+def test_a_finished_run_that_goes_on_is_told_that_nothing_is_left(
+    trainings: Trainings, edit: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        trainings.train(trainings.configure("again", (HAIR, STATUE), after=edit))
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "portrait-edit: Nothing is left to train" in error
+    assert "Traceback" not in error
 
 
 def test_ns_eval_writes_finite_metrics(edit: Run, tmp_path: Path) -> None:
