@@ -17,25 +17,19 @@ Each is computed for every frame by itself; what is reported is the mean over fr
 and PSNR of the whole frame include the background outside the matte, which is exact wherever the avatar is clear.
 """
 
-import json
-import os
-import platform
-import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
-import cv2
 import numpy as np
 import torch
 import tyro
 from jaxtyping import Float, UInt8
+from measuring import circumstances, spread_evenly, write_measurements
 from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -236,11 +230,6 @@ def mean_quality(frames: Sequence[RenderedFrame]) -> dict[str, float]:
     return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in rows[0]}
 
 
-def spread_evenly(count: int, wanted: int) -> list[int]:
-    """So many of the numbers below `count`, evenly spread, each once."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
-
-
 def to_levels(image: Float[Tensor, "height width 3"]) -> Picture:
     """An image in [0, 1] in 8 bits."""
     return (image * 255).round().to(torch.uint8).numpy()
@@ -265,43 +254,6 @@ def summary(measurements: dict[str, Any]) -> Table:
     for name in ("set_up_seconds", "training_seconds", "milliseconds_per_step", "milliseconds_per_render"):
         table.add_row(name, f"{measurements[name]:.1f}", "")
     return table
-
-
-def circumstances() -> dict[str, Any]:
-    """When, how and on what the measurements were made: not where, so that no one's folders are told."""
-    return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", *(without_folders(word) for word in sys.argv)]),
-        "machine": {
-            "processor": processor_name(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "system": platform.system(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "opencv": cv2.__version__,
-        },
-    }
-
-
-def without_folders(word: str) -> str:
-    """The word as typed; of an absolute path the name alone."""
-    return Path(word).name if Path(word).is_absolute() else word
-
-
-def processor_name() -> str:
-    """The processor's model, where the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def write_measurements(path: Path, measurements: dict[str, Any]) -> None:
-    """Write them as JSON, making the folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(measurements, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

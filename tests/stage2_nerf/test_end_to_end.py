@@ -28,9 +28,8 @@ from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditTrainerConfig, style_name
-from stage2_nerf.render import RenderConfig, choose_prompts, render_video
+from stage2_nerf.render import RenderConfig, render_video
 from tracking.clip import TrackedClip
-from tracking.errors import UserError
 from tracking.video import VideoReader
 
 HAIR = EditPrompt("make it silver", "hair")
@@ -350,34 +349,6 @@ def test_side_by_side_shows_the_source_and_every_edit(edit: Run, tiny_clip: Trac
         assert frame.shape == (144, 3 * 176, 3)
         np.testing.assert_array_equal(frame[:, :176], source)
         np.testing.assert_array_equal(frame[:, 176 : 2 * 176], hair)
-
-
-@pytest.mark.parametrize(
-    ("asked", "meant"),
-    [
-        ("0", [None]),
-        ("1", [HAIR]),
-        ("2", [STATUE]),
-        ("hair: make it silver", [HAIR]),
-        ("make it silver", [HAIR]),
-        ("turn him into a bronze statue", [STATUE]),
-        ("all", [HAIR, STATUE]),
-    ],
-)
-def test_a_prompt_is_named_by_number_or_text(asked: str, meant: list[EditPrompt | None]) -> None:
-    assert choose_prompts(asked, [HAIR, STATUE]) == meant
-
-
-@pytest.mark.parametrize("asked", ["3", "-1", "make it gold", ""])
-def test_an_unknown_prompt_is_answered_with_those_there_are(asked: str) -> None:
-    with pytest.raises(UserError, match=r"1: hair: make it silver; 2: turn him into a bronze statue"):
-        choose_prompts(asked, [HAIR, STATUE])
-
-
-def test_a_run_without_prompts_renders_the_unedited_avatar() -> None:
-    assert choose_prompts("1", []) == [None]
-    with pytest.raises(UserError, match="none"):
-        choose_prompts("2", [])
 
 
 def test_portrait_render_tells_an_unknown_prompt_in_one_line(
