@@ -21,8 +21,9 @@ class CanonicalFieldConfig:
 
     encoding: BlendedEncodingConfig = field(default_factory=BlendedEncodingConfig)
     """How canonical space is described."""
-    code_size: int = 16
-    """Numbers that conditions are reduced to; each blends one basis of the encoding."""
+    code_size: int = 8
+    """Numbers that conditions are reduced to; each blends one basis of the encoding. On held-out frames of the carphone
+    clip after 500 steps, 5, 8 and 16 gave 27.7, 27.7 and 27.2 dB."""
     hidden_width: int = 64
     """Neurons in each hidden layer of the decoder."""
     feature_size: int = 32

@@ -19,6 +19,7 @@ from nerfstudio.data.scene_box import SceneBox
 from stage2_nerf.deformation import spread_displacements
 from stage2_nerf.proxy_grid import ProxyGrid, build_proxy
 from tracking.clip import TrackedClip
+from tracking.errors import UserError
 from tracking.head_model import HeadModel
 from tracking.proxy_mesh import head_shell, torso_shell
 from tracking.regions import TORSO_LABELS, Label
@@ -108,8 +109,18 @@ def scaled_transforms(
 
 
 def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float) -> dict[str, Any]:
-    """The proxies of head and torso and the displacement of each expression, in scene units."""
+    """The proxies of head and torso and the displacement of each expression, in scene units.
+
+    Raises:
+        UserError: the clip was fitted with another head model.
+    """
     model = HeadModel.load()
+    fitted = len(clip.track.identity), clip.track.expression_names
+    if fitted != (len(model.identity_basis), model.expression_names):
+        raise UserError(
+            f"{clip.root} was fitted with another head model than this version's: track the video again with "
+            f"`portrait-track {clip.source.path} {clip.root} --overwrite`."
+        )
     neutral = model.neutral(clip.track.identity)
     seen = clip.frames[np.linspace(0, len(clip.frames) - 1, min(32, len(clip.frames))).round().astype(int)]
     shrink = min(1.0, 160 / max(clip.intrinsics.width, clip.intrinsics.height))

@@ -53,6 +53,8 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     _target: type = field(default_factory=lambda: PortraitPixelSampler)
     frames_per_batch: int = 8
     """Distinct frames in a batch: each costs one blend of the fields' tables."""
+    rare_expression_weight: float = 4.0
+    """How much likelier, at most, a frame is drawn whose expression the clip hardly shows again."""
     eyes_and_mouth_weight: float = 4.0
     """How much likelier a pixel of eyes, brows or mouth is drawn than one of skin."""
     edge_weight: float = 2.0
@@ -70,6 +72,8 @@ class PortraitPixelSampler(PixelSampler):
         super().__init__(config, **kwargs)
         self.allowed_rows: Int[Tensor, "rows"] | None = None
         """Rows of the batch that may be drawn from; all where none is given."""
+        self.frame_weights: Float[Tensor, "rows"] | None = None
+        """How likely each row of the batch is drawn; all alike where none is given."""
         self.label_weights = torch.ones(max(Label) + 1)
         for label in (Label.EYES, Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR):
             self.label_weights[label] = config.eyes_and_mouth_weight
@@ -79,7 +83,8 @@ class PortraitPixelSampler(PixelSampler):
         images = image_batch["image"]
         count, height, width = images.shape[:3]
         rows = torch.arange(count) if self.allowed_rows is None else self.allowed_rows
-        frames = rows[torch.randperm(len(rows))[: self.config.frames_per_batch]]
+        likely = torch.ones(len(rows)) if self.frame_weights is None else self.frame_weights[rows]
+        frames = rows[torch.multinomial(likely, min(self.config.frames_per_batch, len(rows)))]
         candidates = 4 * self.num_rays_per_batch
         row = frames[torch.randint(len(frames), (candidates,))]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
@@ -92,6 +97,21 @@ class PortraitPixelSampler(PixelSampler):
         batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
         return batch
+
+
+def expression_rarity(
+    expressions: Float[Tensor, "frames expressions"], highest: float, neighbours: int = 5
+) -> Float[Tensor, "frames"]:
+    """How seldom each frame's expression is seen: its mean distance to its nearest neighbours, over the median frame's.
+
+    Never below 1 nor above `highest`. A yawn in three frames of a hundred would otherwise hardly be trained on.
+    """
+    distance = torch.cdist(expressions, expressions)
+    nearest = distance.sort(dim=1).values[:, 1 : neighbours + 1]
+    if nearest.shape[1] == 0:
+        return torch.ones(len(expressions))
+    novelty = nearest.mean(dim=1)
+    return (novelty / novelty.median().clamp(min=1e-6)).clamp(1.0, highest)
 
 
 @dataclass
@@ -126,6 +146,10 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         for key, value in batch.items():
             batch[key] = value[order.to(value.device)]
         self.image_batch: dict[str, Any] = batch
+        own_expressions = self.train_dataset.metadata["clip"].track.expression[self.frame_numbers]
+        self.train_pixel_sampler.frame_weights = expression_rarity(
+            torch.from_numpy(own_expressions).float(), self.train_pixel_sampler.config.rare_expression_weight
+        )
         self.original_images = (batch["image"] * 255).round().to(torch.uint8)
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from tracking.clip import TrackedClip
+from tracking.errors import UserError
 from tracking.regions import Label
 
 if TYPE_CHECKING:
@@ -75,6 +77,19 @@ def test_a_training_ray_carries_its_frames_time_and_looks_through_its_pixel(data
     assert_close(camera.center_y - camera.focal_length * seen[:, 1] / -seen[:, 2], y + 0.5, atol=1e-2, rtol=0)
 
 
+def test_an_expression_seen_once_is_drawn_more_often_than_one_seen_always():
+    from stage2_nerf.datamanager import expression_rarity
+
+    torch.manual_seed(0)
+    expressions = 0.1 * torch.rand(40, 6)
+    expressions[17] += 1
+    weights = expression_rarity(expressions, highest=4.0)
+    assert weights[17] == 4.0
+    assert weights.min() == 1.0
+    assert weights[torch.arange(40) != 17].max() < 2.0
+    assert expression_rarity(expressions[:1], highest=4.0).tolist() == [1.0]
+
+
 def test_held_out_frames_are_never_trained_on(tiny_clip, tiny_preset):
     config = deepcopy(tiny_preset.pipeline.datamanager)
     config.data, config.dataparser.held_out_interval = tiny_clip.root, 8
@@ -103,3 +118,11 @@ def test_the_proxies_cover_the_person(tiny_clip, tiny_preset):
         outputs = model.render_frame(data.camera(row))
         person = cv2.erode(tiny_clip.matte(row), np.ones((3, 3))) > 0.9
         assert (outputs["accumulation"][..., 0].numpy()[person] > 0).mean() > 0.995
+
+
+def test_a_clip_fitted_with_another_head_model_is_refused(tiny_clip):
+    from stage2_nerf.clip_dataparser import PortraitClipDataParserConfig, person
+
+    other = replace(tiny_clip, track=replace(tiny_clip.track, identity=np.zeros(3)))
+    with pytest.raises(UserError, match=r"another head model.*track the video again"):
+        person(other, PortraitClipDataParserConfig(), 0.1)
