@@ -45,6 +45,22 @@ def rotation_vectors(rotations: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*
     return skew * torch.where(sine > 1e-6, angle / (2 * sine.clamp(min=1e-6)), 0.5)[..., None]
 
 
+def neighbours(
+    frame_times: Float[Tensor, "frames"], times: Float[Tensor, "moments"]
+) -> tuple[Int[Tensor, "moments"], Int[Tensor, "moments"], Float[Tensor, "moments"]]:
+    """The frames before and after each moment, and how far the moment is from the one to the other, in [0, 1].
+
+    Args:
+        frame_times: when each frame is shown, increasing.
+        times: the moments; before the first frame and after the last they are at it.
+    """
+    last = len(frame_times) - 1
+    after = torch.searchsorted(frame_times, times.contiguous()).clamp(min(1, last), last)
+    before = (after - 1).clamp(min=0)
+    span = (frame_times[after] - frame_times[before]).clamp(min=1e-9)
+    return before, after, ((times - frame_times[before]) / span).clamp(0, 1)
+
+
 def pose_vectors(
     head_to_torso: Float[Tensor, "moments 4 4"], mean_head_to_torso: Float[Tensor, "4 4"]
 ) -> Float[Tensor, "moments 6"]:
@@ -83,21 +99,11 @@ class ExpressionTrack(nn.Module):
         mean[:3, :3] = to_rotation(mean[:3, :3])
         self.register_buffer("mean_head_to_torso", mean)
 
-    def neighbours(
-        self, times: Float[Tensor, "moments"]
-    ) -> tuple[Int[Tensor, "moments"], Int[Tensor, "moments"], Float[Tensor, "moments"]]:
-        """The frames before and after each moment, and how far the moment is from the one to the other, in [0, 1]."""
-        after = torch.searchsorted(self.frame_times, times.contiguous()).clamp(1, max(len(self.frame_times) - 1, 1))
-        after = after.clamp(max=len(self.frame_times) - 1)
-        before = (after - 1).clamp(min=0)
-        span = (self.frame_times[after] - self.frame_times[before]).clamp(min=1e-9)
-        return before, after, ((times - self.frame_times[before]) / span).clamp(0, 1)
-
     def at(
         self, times: Float[Tensor, "moments"]
     ) -> tuple[Float[Tensor, "moments expressions"], Float[Tensor, "moments 4 4"]]:
         """Expression and head-to-torso transform at any time; exactly a frame's own at that frame's time."""
-        before, after, fraction = self.neighbours(times)
+        before, after, fraction = neighbours(self.frame_times, times)
         expression = torch.lerp(self.expression_codes[before], self.expression_codes[after], fraction[:, None])
         transform = torch.lerp(self.head_to_torso[before], self.head_to_torso[after], fraction[:, None, None])
         between = (fraction > 0) & (fraction < 1)

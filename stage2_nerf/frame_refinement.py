@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from stage2_nerf.expression_track import neighbours
+
 
 @dataclass
 class Corrections:
@@ -39,13 +41,9 @@ class FrameRefinement(nn.Module):
 
     def at(self, times: Float[Tensor, "moments"]) -> Corrections:
         """Corrections at any time; a training frame's own at its time."""
-        last = len(self.times) - 1
-        after = torch.searchsorted(self.times, times.contiguous()).clamp(min(1, last), last)
-        before = (after - 1).clamp(min=0)
-        span = (self.times[after] - self.times[before]).clamp(min=1e-9)
-        fraction = ((times - self.times[before]) / span).clamp(0, 1)[:, None]
+        before, after, fraction = neighbours(self.times, times)
         tables = (self.head, self.torso, self.code)
-        return Corrections(*(torch.lerp(table[before], table[after], fraction) for table in tables))
+        return Corrections(*(torch.lerp(table[before], table[after], fraction[:, None]) for table in tables))
 
     def size(self) -> Float[Tensor, ""]:
         """Mean squared correction."""
