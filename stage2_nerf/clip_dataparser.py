@@ -5,6 +5,7 @@ ten centimetres. The whole clip's motion table goes to the model whatever the sp
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class PortraitClipDataParser(DataParser):
     downscale_factor: int = 1
 
     def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
-        clip = find_or_track(self.config.data)
+        clip = self.clip
         frames = clip.frames
         chosen = self.split_frames(frames, split)
         scale = SCENE_UNITS_PER_CENTIMETRE
@@ -64,7 +65,7 @@ class PortraitClipDataParser(DataParser):
             "frame_times": torch.from_numpy(clip.times[frames].astype(np.float32)),
             "expression_codes": torch.from_numpy(clip.track.expression[frames].astype(np.float32)),
             "head_to_torso": scaled_transforms(head_to_torso, scale),
-            **person(clip, self.config, scale),
+            **self.person,
         }
         box = metadata["head_proxy"].box
         return DataparserOutputs(
@@ -74,6 +75,16 @@ class PortraitClipDataParser(DataParser):
             metadata=metadata,
             dataparser_scale=scale,
         )
+
+    @cached_property
+    def clip(self) -> TrackedClip:
+        """The tracked clip, read once for all splits."""
+        return find_or_track(self.config.data)
+
+    @cached_property
+    def person(self) -> dict[str, Any]:
+        """What the model needs to know about the person, the same for all splits."""
+        return person(self.clip, self.config, SCENE_UNITS_PER_CENTIMETRE)
 
     def split_frames(self, frames: Int64[np.ndarray, "tracked"], split: str) -> Int64[np.ndarray, "chosen"]:
         """The frames of a split. The evaluation frames are every eighth, or those held out of training."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,11 @@ class PortraitDataset(InputDataset):
             "background": torch.from_numpy((background * 255).round().astype(np.uint8)),
         }
 
-    @property
+    @cached_property
     def plate(self) -> Float[np.ndarray, "height width 3"]:
         """The clean background plate, in [0, 1]."""
-        if not hasattr(self, "_plate"):
-            clip: TrackedClip = self.metadata["clip"]
-            self._plate = clip.background().astype(np.float32) / 255
-        return self._plate
+        clip: TrackedClip = self.metadata["clip"]
+        return clip.background().astype(np.float32) / 255
 
 
 @dataclass

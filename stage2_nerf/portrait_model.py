@@ -104,13 +104,15 @@ class PortraitModel(Model):
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The shared avatar's parameters. Styles have optimizers of their own (`style_training`)."""
-        refinement = list(self.refinement.parameters())
-        fields = [p for p in self.shared_parameters() if not any(p is other for other in refinement)]
-        return {"fields": fields, "refinement": refinement}
+        groups: dict[str, list[Parameter]] = {"fields": [], "refinement": []}
+        for name, parameter in self.named_parameters():
+            if not name.startswith("styles."):
+                groups["refinement" if name.startswith("refinement.") else "fields"].append(parameter)
+        return groups
 
     def shared_parameters(self) -> list[Parameter]:
         """Everything but the styles."""
-        return [parameter for name, parameter in self.named_parameters() if not name.startswith("styles.")]
+        return [parameter for group in self.get_param_groups().values() for parameter in group]
 
     def freeze_shared(self, frozen: bool) -> None:
         """Keep the avatar as it is, or let it learn: styles are trained over a finished reconstruction."""
@@ -188,14 +190,15 @@ class PortraitModel(Model):
         distance = torch.full((rays, 2 * count), 1e6, device=device)
         optical = torch.zeros(rays, 2 * count, device=device)
         colour = torch.zeros(rays, 2 * count, 3, device=device)
-        filmed = torch.zeros_like(colour)
+        filmed = None if self.training else torch.zeros_like(colour)
         for start, part in ((0, head), (count, torso)):
             place = slice(start, start + count)
             ray = part.segments.ray
             distance[ray, place] = part.segments.middles
             optical[ray, place] = part.density * part.segments.lengths
             colour[ray, place] = part.colour
-            filmed[ray, place] = part.original_colour
+            if filmed is not None:
+                filmed[ray, place] = part.original_colour
         distance, order = distance.sort(dim=-1)
         optical = optical.gather(1, order)
         order_of_colours = order[..., None].expand(-1, -1, 3)
@@ -212,7 +215,7 @@ class PortraitModel(Model):
             "accumulation": accumulation,
             "depth": torch.where(accumulation > 0.01, depth, torch.zeros_like(depth)),
         }
-        if not self.training:
+        if filmed is not None:
             outputs["original_foreground"] = (weights[..., None] * filmed.gather(1, order_of_colours)).sum(1)
         return outputs
 
@@ -258,7 +261,7 @@ class PortraitModel(Model):
         """Compare a whole rendered frame, over its own background, with the filmed one.
 
         Returns:
-            PSNR inside the matte and of the whole frame, SSIM; and pictures of both, of opacity and of depth.
+            PSNR inside the matte and of the whole frame, SSIM; and pictures of both and of the opacity.
         """
         predicted, target, matte = self.compare(outputs, batch)
         ssim = structural_similarity_index_measure(

@@ -16,6 +16,12 @@ from torch import Tensor, nn
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField
 
+LEAST_KEPT_DENSITY = 0.01
+"""What the grid keeps everywhere in the hull, so that training can find a surface where none was."""
+
+LEAST_SHOWN_DENSITY = 0.05
+"""Density per scene unit below which a cell is passed over when rendering; above what an empty cell keeps."""
+
 
 @dataclass
 class ProxySamplerConfig:
@@ -132,7 +138,7 @@ class ProxySampler(nn.Module):
         if self.training:
             may_hold = F.max_pool1d((density > 0).float()[:, None], 3, stride=1, padding=1)[:, 0]
         else:
-            density = torch.where(density > 0.05, density, torch.zeros_like(density))
+            density = torch.where(density > LEAST_SHOWN_DENSITY, density, torch.zeros_like(density))
             may_hold = (density > 0).float()
         hit = may_hold.any(-1)
         ray, walk_edges, density, may_hold = ray[hit], walk_edges[hit], density[hit], may_hold[hit]
@@ -163,5 +169,5 @@ class ProxySampler(nn.Module):
         touched = torch.zeros_like(flat, dtype=torch.bool)
         touched[index] = True
         followed = torch.where(touched, torch.maximum(flat * self.config.decay, seen), flat)
-        floor = self.hull.view(-1) * 0.01
+        floor = self.hull.view(-1) * LEAST_KEPT_DENSITY
         flat.copy_(torch.maximum(followed, floor) * self.hull.view(-1))

@@ -1,5 +1,6 @@
 """One prompt's phase of a run: its frames are edited, and its style is trained on them over the frozen avatar."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import torch
@@ -115,17 +116,19 @@ class StyleTraining:
 
     def before_step(self) -> None:
         """Edit what is due."""
-        with Progress(
-            TextColumn(f"Editing frames: {self.prompt}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            transient=True,
-        ) as progress:
-            bar = progress.add_task("edit", total=None)
-            self.updater.on_progress = lambda done, due: progress.update(
-                bar, completed=done, total=due, visible=due > 1
-            )
+        with ExitStack() as shown:
+            bars: list[Progress] = []
+
+            def tell(done: int, due: int) -> None:
+                # Most steps edit nothing or one frame, and are not worth a bar.
+                if due > 1 and not bars:
+                    columns = TextColumn(f"Editing frames: {self.prompt}"), BarColumn(), MofNCompleteColumn()
+                    bars.append(shown.enter_context(Progress(*columns, TimeRemainingColumn(), transient=True)))
+                    bars[0].add_task("edit", total=due)
+                for bar in bars:
+                    bar.update(bar.task_ids[0], completed=done)
+
+            self.updater.on_progress = tell
             replaced = self.updater.step()
         if replaced:
             self.train_on_edited()

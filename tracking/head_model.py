@@ -13,10 +13,6 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-LEFT_IRIS_CENTER = 473
-RIGHT_IRIS_CENTER = 468
-"""The points in the middles of the person's irises."""
-
 
 @dataclass(frozen=True)
 class HeadModel:
