@@ -55,6 +55,7 @@ def write_clip(root: Path) -> TrackedClip:
             landmarks=np.zeros((FRAMES, 478, 2)),
             reprojection_error=np.zeros(FRAMES),
             expression_names=tuple(model.expression_names),
+            flags=np.zeros(FRAMES, dtype=np.uint16),
         ),
     )
     for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):

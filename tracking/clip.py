@@ -23,12 +23,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt16
 
 from tracking.errors import UserError
 
 FORMAT_NAME = "portrait-edit clip"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class HeadTrack:
     """Median distance between detected and fitted landmarks, in pixels of the clip's images."""
     expression_names: tuple[str, ...]
     """ARKit's names, in the order of `expression`."""
+    flags: UInt16[np.ndarray, "frames"]
+    """Bits of `tracking.frame_flags.FrameFlag`: why a frame was left out, or is less sure than others."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -20,6 +20,7 @@ from tracking.clip import HeadTrack, SourceVideo, TrackedClip, write_png
 from tracking.crop import Crop, CropConfig, choose_crop
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.frame_flags import FrameFlag
 from tracking.landmarks import (
     FaceLinkingConfig,
     FaceTrack,
@@ -91,6 +92,7 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
                 landmarks=np.where(fit.tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32),
                 reprojection_error=fit.reprojection_error,
                 expression_names=fit.expression_names,
+                flags=_left_out(face, fit),
             ),
         )
         _write_images(tracked, reader, crop, progress)
@@ -244,6 +246,20 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: FitConfig, pr
     progress.update(task, total=1, completed=1)
     _require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader.path)
     return fit
+
+
+def _left_out(face: FaceTrack, fit: HeadFit) -> UInt16[np.ndarray, "frames"]:
+    """Why the frames that are not tracked are not."""
+    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
+    reasons = (
+        (FrameFlag.NO_FACE, ~found),
+        (FrameFlag.OUTLIER, found & ~face.tracked),
+        (FrameFlag.LOST, face.tracked & ~fit.tracked),
+    )
+    flags = np.zeros(len(found), dtype=np.uint16)
+    for flag, frames in reasons:
+        flags[frames] |= np.uint16(flag)
+    return flags
 
 
 def _require_enough_frames(tracked: int, count: int, video: Path) -> None:

@@ -12,6 +12,7 @@ import tracking.track
 from tracking.clip import TrackedClip
 from tracking.crop import CropConfig, choose_crop
 from tracking.errors import UserError
+from tracking.frame_flags import FrameFlag
 from tracking.landmarks import LANDMARK_COUNT
 from tracking.regions import Label
 from tracking.track import TrackConfig, find_or_track, main, track_video
@@ -52,6 +53,7 @@ def names(folder: Path) -> list[str]:
 def test_every_frame_of_a_clear_face_is_tracked(tracked: TrackedClip, talk: Path) -> None:
     reader = VideoReader(talk)
     assert tracked.frames.tolist() == list(range(FRAMES))
+    assert not tracked.track.flags.any()
     assert tracked.source.path == str(talk.resolve())
     assert tracked.source.crop == (0, 0, 176, 144)
     assert tracked.track.presentation_timestamps.tolist() == [frame.timestamp for frame in reader]
@@ -218,6 +220,13 @@ def test_command_says_what_it_wrote(
     x, y = clip.track.landmarks[0].mean(axis=0)
     assert 0 < x < 96
     assert 0 < y < 78
+
+
+def test_frames_without_a_face_say_so(tmp_path: Path, carphone: Path) -> None:
+    talk = write_video(tmp_path / "talk.mp4", carphone, 16, 4)
+    clip = track_video(talk, tmp_path / "clip")
+    assert clip.frames.tolist() == list(range(16))
+    assert clip.track.flags.tolist() == [0] * 16 + [FrameFlag.NO_FACE] * 4
 
 
 def still_face(x: float, y: float, size: float, frames: int = 5) -> np.ndarray:
