@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from jaxtyping import Int64, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tracking.background import BackgroundPlate
 from tracking.clip import HeadTrack, SourceVideo, TrackedClip, write_png
 from tracking.crop import Crop, CropConfig, choose_crop
 from tracking.errors import UserError, one_sentence_for_user_errors
@@ -94,10 +95,11 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
                 expression_names=fit.expression_names,
                 flags=_left_out(face, fit),
             ),
+            background_kind="plate",
         )
         _write_images(tracked, reader, crop, progress)
-        _write_segmentation(tracked, face, config.segmentation, progress)
-        tracked.save_description()
+        plate = _write_segmentation(tracked, face, config.segmentation, progress)
+        replace(tracked, background_kind=plate.kind).save_description()
     return TrackedClip.load(clip)
 
 
@@ -280,7 +282,9 @@ def _write_images(clip: TrackedClip, reader: VideoReader, crop: Crop, progress: 
             progress.advance(task)
 
 
-def _write_segmentation(clip: TrackedClip, face: FaceTrack, config: SegmentationConfig, progress: Progress) -> None:
+def _write_segmentation(
+    clip: TrackedClip, face: FaceTrack, config: SegmentationConfig, progress: Progress
+) -> BackgroundPlate:
     for path in (clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir()
     segmenter = PortraitSegmenter(config)
@@ -299,6 +303,7 @@ def _write_segmentation(clip: TrackedClip, face: FaceTrack, config: Segmentation
     for frame, matte, labels in segmenter.segment(portraits(clip.frames.tolist()), appearance):
         write_png(clip.matte_path(frame), np.rint(255 * matte).astype(np.uint8))
         write_png(clip.label_path(frame), labels)
+    return appearance.plate
 
 
 if __name__ == "__main__":
