@@ -12,11 +12,12 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from jaxtyping import Int64, UInt16
+from jaxtyping import Float, Int64, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from tracking.background import BackgroundPlate
+from tracking.cameras import rigid_inverse
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import HeadTrack, SourceVideo, TrackedClip, write_png
 from tracking.crop import Crop, CropConfig, choose_crop
@@ -26,6 +27,8 @@ from tracking.fitting import FitConfig, HeadFit, fit_head
 from tracking.frame_flags import FrameFlag
 from tracking.landmarks import LandmarkDetector
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.torso_flow import TorsoPicture, follow_torso
+from tracking.torso_motion import TorsoConfig, measured_torso_poses
 from tracking.video import VideoReader, find_video
 
 logger = logging.getLogger(__name__)
@@ -93,8 +96,10 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
             background_kind="plate",
         )
         _write_images(tracked, reader, crop, progress)
-        plate = _write_segmentation(tracked, face, config.segmentation, progress)
-        replace(tracked, background_kind=plate.kind).save_description()
+        plate, similarities = _write_segmentation(tracked, face, config, progress)
+        torso = _torso(tracked, similarities, config.fit.torso)
+        track = replace(tracked.track, camera_to_torso=torso)
+        replace(tracked, track=track, background_kind=plate.kind).save_description()
     return TrackedClip.load(clip)
 
 
@@ -278,13 +283,14 @@ def _write_images(clip: TrackedClip, reader: VideoReader, crop: Crop, progress: 
 
 
 def _write_segmentation(
-    clip: TrackedClip, face: FaceTrack, config: SegmentationConfig, progress: Progress
-) -> BackgroundPlate:
+    clip: TrackedClip, face: FaceTrack, config: TrackConfig, progress: Progress
+) -> tuple[BackgroundPlate, Float[np.ndarray, "tracked 2 3"]]:
+    """Write mattes, labels and the plate; of the clothes' motion return how they move."""
     for path in (clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir()
-    segmenter = PortraitSegmenter(config)
+    segmenter = PortraitSegmenter(config.segmentation)
     task = progress.add_task("Learning hair, skin and background", total=None)
-    samples = [int(clip.frames[i]) for i in spread_evenly(len(clip.frames), config.plate_samples)]
+    samples = [int(clip.frames[i]) for i in spread_evenly(len(clip.frames), config.segmentation.plate_samples)]
     progress.update(task, total=len(samples))
 
     def portraits(frames: list[int]) -> Iterator[PortraitFrame]:
@@ -295,10 +301,30 @@ def _write_segmentation(
     appearance = segmenter.learn(portraits(samples))
     write_png(clip.background_path, appearance.plate.image)
     task = progress.add_task("Cutting out the person", total=len(clip.frames))
-    for frame, matte, labels in segmenter.segment(portraits(clip.frames.tolist()), appearance):
-        write_png(clip.matte_path(frame), np.rint(255 * matte).astype(np.uint8))
-        write_png(clip.label_path(frame), labels)
-    return appearance.plate
+
+    def written() -> Iterator[TorsoPicture]:
+        for found in segmenter.segment(portraits(clip.frames.tolist()), appearance):
+            write_png(clip.matte_path(found.index), np.rint(255 * found.matte).astype(np.uint8))
+            write_png(clip.label_path(found.index), found.labels)
+            yield found.torso
+
+    return appearance.plate, follow_torso(written(), config.fit.torso.flow)
+
+
+def _torso(
+    clip: TrackedClip, similarities: Float[np.ndarray, "tracked 2 3"], config: TorsoConfig
+) -> Float[np.ndarray, "frames 4 4"]:
+    poses = np.full_like(clip.track.camera_to_torso, np.nan)
+    poses[clip.frames] = measured_torso_poses(
+        similarities,
+        rigid_inverse(clip.track.camera_to_head[clip.frames]),
+        clip.frames,
+        len(poses),
+        clip.intrinsics,
+        clip.source.frames_per_second,
+        config,
+    )
+    return poses
 
 
 if __name__ == "__main__":
