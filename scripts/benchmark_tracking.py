@@ -58,6 +58,9 @@ class Arguments:
     """Where to write the measurements; what another part of the benchmark measured before stays in it."""
     sequences: tuple[str, ...] = ()
     """Run only the sequences whose names begin with one of these; nothing is written then."""
+    exact_landmarks: bool = False
+    """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's; nothing
+    is written then."""
     clips: bool = False
     """Also measure the real clips."""
     real_videos: tuple[Path, ...] = ()
@@ -79,7 +82,9 @@ def main(arguments: Arguments) -> None:
         def fit_clip(clip: Sequence, face: FaceTrack) -> HeadFit:
             return fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
 
-        reports = {clip.name: report_sequence(data, clip, same_points, fit_clip) for clip in chosen}
+        reports = {
+            clip.name: report_sequence(data, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
+        }
         synthetic = {
             **circumstances(),
             "together": summarize(reports, chosen),
@@ -87,7 +92,7 @@ def main(arguments: Arguments) -> None:
         }
         CONSOLE.print(sequence_table(reports))
         print_together(synthetic["together"])
-        if arguments.sequences:
+        if arguments.sequences or arguments.exact_landmarks:
             return
         merge_measurements(arguments.output, "synthetic", synthetic)
         if arguments.clips:
