@@ -12,10 +12,11 @@ from rich.progress import track
 from synthetic_sequences import DETECTOR_KEY, load_face, save_face
 
 from tracking.cameras import project, rigid_inverse, transform, vector_from_rotation
+from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
+from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.fitting import FitConfig, fit_head
 from tracking.head_model import HeadModel
-from tracking.landmarks import FaceTrack, MediaPipeDetector, link_longest_face
 from tracking.video import VideoReader
 
 IRIS_CENTERS = (468, 473)
@@ -91,7 +92,7 @@ def _face(reader: VideoReader, video: Path, cache: Path) -> FaceTrack:
     key = hashlib.sha256(facts.encode()).hexdigest()[:10]
     path = cache / f"{video.stem}-{key}-{DETECTOR_KEY}.npy"
     if not path.is_file():
-        detector = MediaPipeDetector()
+        detector = make_detector()
         total = reader.properties.frame_count
         found = [detector.detect(frame.image) for frame in track(reader, f"Finding the face in {video.stem}", total)]
         save_face(path, link_longest_face(found))

@@ -21,9 +21,9 @@ from tracking_truth import (
 )
 
 from tracking.cameras import OPENCV_FROM_OPENGL, rigid, rigid_inverse, rotation_from_vector
+from tracking.face_linking import FaceTrack
 from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
-from tracking.landmarks import FaceTrack
 
 KEY_EXPRESSIONS = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "browInnerUp")
 UNSEEN = {

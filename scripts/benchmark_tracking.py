@@ -39,8 +39,8 @@ from tracking_truth import find_correspondence
 
 from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, fit_head
-from tracking.landmarks import FaceTrack
 
 SHEET_COLUMNS = 6
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)

@@ -17,9 +17,10 @@ from synthetic_rendering import Camera, Lighting, render
 from synthetic_skin import Complexion, paint
 
 import tracking
+from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
-from tracking.landmarks import FaceTrack, MediaPipeDetector, link_longest_face
+from tracking.face_linking import FaceTrack, link_longest_face
 
 FRAME_RATE = 25.0
 
@@ -161,7 +162,7 @@ class BenchmarkData:
         """MediaPipe's landmarks of the clip, from the cache if neither frames nor detector have changed."""
         path = self.cache / f"{sequence.name}-{self._rendering_key(sequence)}-{DETECTOR_KEY}.npy"
         if not path.is_file():
-            detector = MediaPipeDetector()
+            detector = make_detector()
             save_face(path, link_longest_face([detector.detect(np.array(frame)) for frame in self.frames(sequence)]))
         return load_face(path)
 
