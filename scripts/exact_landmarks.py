@@ -9,8 +9,8 @@ from tracking_truth import Correspondence
 
 from tracking.cameras import project, rotation_from_vector
 from tracking.clip import Intrinsics
+from tracking.face_linking import FaceTrack
 from tracking.head_model import HeadModel
-from tracking.landmarks import FaceTrack
 
 IRISES = {"Left": range(473, 478), "Right": range(468, 473)}
 """The iris's centre, then four points of its rim."""
