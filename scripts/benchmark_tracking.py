@@ -41,6 +41,7 @@ from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.photometric import PhotometricConfig, refine_fit
 
 SHEET_COLUMNS = 6
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
@@ -68,6 +69,7 @@ class Arguments:
     sheet: Path | None = None
     """Also write a contact sheet of the rendered frames, with landmarks drawn into every second row."""
     fit: FitConfig = field(default_factory=FitConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
 
 def main(arguments: Arguments) -> None:
@@ -80,7 +82,11 @@ def main(arguments: Arguments) -> None:
         same_points = find_correspondence(data.heads)
 
         def fit_clip(clip: Sequence, face: FaceTrack) -> HeadFit:
-            return fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+            fit = fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+            if not arguments.photometric.enabled:
+                return fit
+            frames = data.frames(clip)
+            return refine_fit(fit, lambda frame: np.array(frames[frame]), arguments.photometric)
 
         reports = {
             clip.name: report_sequence(data, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
