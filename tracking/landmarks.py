@@ -11,7 +11,7 @@ LANDMARK_COUNT = 478
 Face = Float[np.ndarray, "478 3"]
 """Landmarks of one face in pixels: x right and y down from the image's top left corner, z (relative) into the scene.
 
-Points that a detector does not have are NaN.
+Points that a detector does not have are NaN, and so is z where it knows none: ask x whether a point is there.
 """
 
 
@@ -21,7 +21,8 @@ class DetectedFace(NamedTuple):
     landmarks: Face
     expression_scores: Float[np.ndarray, "expressions"] | None = None
     """How strongly each of the head model's expressions shows, in [0, 1], from detectors that say; see
-    `HeadModel.expression_names`. A score is a classifier's: it grows with the expression, and is no coefficient."""
+    `HeadModel.expression_names`. NaN for single expressions without a score. A score grows with the expression, and is
+    no coefficient of the model."""
 
 
 class LandmarkDetector(Protocol):
