@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tracking.errors import UserError
+from tracking.face_appearance import face_appearance
+from tracking.face_square import FaceSquare
 from tracking.landmarks import LANDMARK_COUNT, DetectedFace
+from tracking.picture_pyramid import PicturePyramid
 
 MESH_POINT_OF = (
     *(127, 234, 93, 132, 172, 136, 149, 148, 152, 377, 378, 365, 397, 361, 323, 454, 356),  # the jaw, from ear to ear
@@ -66,7 +69,9 @@ class FaceAlignmentDetector:
             # It warns of every picture without a face.
             warnings.simplefilter("ignore")
             faces = self._alignment.get_landmarks_from_image(np.ascontiguousarray(image))
-        return [DetectedFace(to_mesh(points)) for points in faces or []]
+        picture = PicturePyramid(image)
+        meshes = [to_mesh(points) for points in faces or []]
+        return [DetectedFace(mesh, appearance=face_appearance(picture, FaceSquare.around(mesh))) for mesh in meshes]
 
 
 def to_mesh(points: Float[np.ndarray, "68 2"]) -> Float[np.ndarray, "478 3"]:

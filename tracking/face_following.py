@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from tracking.face_appearance import face_appearance
 from tracking.face_finder import SAME_FACE, FaceFinder
 from tracking.face_square import FaceSquare
 from tracking.head_model import HeadModel
@@ -100,7 +101,8 @@ class FaceFollower:
                 break
             square = seen
         looks = [face, *(self._look(picture, square, look) for look in self._looks[1:])]
-        return _mean_face([look for look in looks if look is not None])
+        face = _mean_face([look for look in looks if look is not None])
+        return face._replace(appearance=face_appearance(picture, FaceSquare.around(face.landmarks)))
 
     def _look(self, picture: PicturePyramid, square: FaceSquare, look: Look) -> DetectedFace | None:
         across, down, growth, turn, mirrored = look
@@ -110,7 +112,7 @@ class FaceFollower:
         face = self._model.process(square.reduced(reduction).cut(picture.reduced(reduction), pixels, mirrored))
         if face is None:
             return None
-        points, scores = face
+        points, scores = face.landmarks, face.expression_scores
         if mirrored:
             points = points[self._mirrored_points]
             scores = None if scores is None else scores[self._mirrored_scores]
