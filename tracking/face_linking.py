@@ -1,8 +1,8 @@
 """The one face that a clip is about, followed through its frames.
 
 Every face is followed from frame to frame by where it should be next, by its size, shape and colours. Pieces of a shot
-that show one person, who left and returned, are joined by the colours. Of all faces the one seen most is kept; a picture
-of a face, which never moves a muscle, gives way to a person.
+that show one person, who left and returned, are joined by the colours. Of all faces the one seen most is kept; a
+picture of a face, which never moves a muscle, gives way to a person.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float
 from tracking.face_shape import face_size, placed_shape
 from tracking.face_tracklets import FollowingConfig, Tracklet, follow_faces, join_tracklets, liveliness
 from tracking.landmarks import LANDMARK_COUNT, DetectedFace
+
+STILL = 0.004
+"""Where the liveliest face moves its features less than this, in face sizes, all are as good as still: it is noise."""
 
 
 @dataclass
