@@ -5,6 +5,7 @@ faces, in stretches of fixed length. Every stretch has a detector of its own, wh
 detectors look where the face was; so what is found does not depend on how many processes look.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from tracking.video import VideoReader
 from tracking.video_index import IndexBuilder, VideoIndex, read_stretch, timestamps_after
 from tracking.workers import Advance
 
+logger = logging.getLogger(__name__)
+
 STRETCH_FRAMES = 64
 """How many frames one piece of work has."""
 WARM_UP_FRAMES = 8
@@ -31,6 +34,8 @@ PROBES = 5
 """In how many frames of a shot a face is looked for."""
 LEAST_PROBES_WITH_FACE = 2
 
+CUT_OFF_SHARE = 0.9
+"""A video with a smaller share of the frames that it says it has is damaged."""
 LEAST_FRAMES = 10
 """Fewer frames than this say too little about a head."""
 LEAST_TRACKED_SHARE = 0.5
@@ -82,6 +87,9 @@ def survey_video(reader: VideoReader, config: TrackConfig, advance: Advance) -> 
             f"There is no frame of {reader.path} from --start {config.start or 0} on, for the video ends at "
             f"{clock(time)}: give an earlier time."
         )
+    claimed = reader.properties.frame_count
+    if is_whole and count < CUT_OFF_SHARE * claimed:
+        logger.warning("%s ends after %d of about %d frames: it may be cut off.", reader.path, count, claimed)
     index = builder.index()
     if not is_whole:
         index = builder.index(timestamps_after(reader, int(index.timestamps[-1])))
