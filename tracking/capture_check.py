@@ -142,7 +142,9 @@ def _pose(measures: CaptureMeasures) -> Finding | None:
     return Finding(
         "Views of the head",
         verdict,
-        f"turns {left:+.0f}° to {right:+.0f}°, nods {low:+.0f}° to {high:+.0f}°, leans over {roll:.0f}°",
+        f"turned {left:+.0f}° to {right:+.0f}°, raised {low:+.0f}° to {high:+.0f}°, leaning over {roll:.0f}°".replace(
+            "-", "\N{MINUS SIGN}"
+        ),
         " ".join(advice),
     )
 

@@ -138,15 +138,16 @@ def mean_expression(track: HeadTrack, names: tuple[str, ...]) -> Float[np.ndarra
 
 
 def action_range(strength: Float[np.ndarray, "frames"], tracked: Bool[np.ndarray, "frames"]) -> tuple[float, float]:
-    """Strength at rest, and at the strongest moment that lasts for two neighbouring frames.
+    """Strength at rest, and at the strongest moment.
 
-    At rest is the 10th percentile. Two frames, because a blink is hardly longer, and one frame may be a mistake.
+    At rest is the 10th percentile. A moment is the mean of two neighbouring frames: a blink is hardly longer, and one
+    frame may be a mistake.
     """
     if not tracked.any():
         return np.nan, np.nan
-    lasting = np.minimum(strength[1:], strength[:-1])[tracked[1:] & tracked[:-1]]
+    moments = ((strength[1:] + strength[:-1]) / 2)[tracked[1:] & tracked[:-1]]
     low = float(np.percentile(strength[tracked], 10))
-    return low, float(lasting.max()) if len(lasting) else low
+    return low, max(low, float(moments.max())) if len(moments) else low
 
 
 def _range(values: Float[np.ndarray, "frames"]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from tracking.capture_statistics import sample_statistics
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.flag_words import words_for
-from tracking.report_curves import ReportChart, ReportCurves, pose_chart, report_curves
+from tracking.report_curves import ReportChart, ReportCurves, action_chart, pose_chart, report_curves
 from tracking.report_frames import choose_frames
 from tracking.report_pictures import LABEL_COLORS, FramePictures, frame_pictures, plate_picture
 
@@ -131,8 +131,19 @@ def _check_section(findings: list[Finding], measures: CaptureMeasures) -> str:
     return (
         f"<h2>Is this good material?</h2><p>{summary}. An avatar can only show well what the clip shows of the person."
         f'</p><ul class="findings">{"".join(items)}</ul>'
-        "<h3>Sides of the head that were seen</h3><p>Each point is a direction in which the face pointed, as seen from "
-        f"the camera; the centre looks straight into it.</p>{pose_chart(measures)}"
+        f'<div class="coverage"><section><h3>Sides of the head that were seen</h3>{pose_chart(measures)}'
+        '<p class="note">Each point is a direction in which the face pointed, as seen from the camera; in the middle '
+        f"it looks straight into it.</p></section>{_action_section(measures)}</div>"
+    )
+
+
+def _action_section(measures: CaptureMeasures) -> str:
+    chart = action_chart(measures)
+    if not chart:
+        return ""
+    return (
+        f"<section><h3>Expressions that were seen</h3>{chart}"
+        '<p class="note">From rest to the strongest moment, of 1. The mark is where it counts as seen.</p></section>'
     )
 
 

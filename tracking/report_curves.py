@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from tracking.capture_check import SEEN_ACTION
 from tracking.capture_measures import CaptureMeasures, action_strength, frame_seconds, mean_expression
 from tracking.capture_statistics import CaptureStatistics
 from tracking.clip import HeadTrack, TrackedClip
 from tracking.flag_words import flag_rows
 from tracking.frame_flags import FrameFlag, has_flag
-from tracking.svg_charts import Curve, Span, TimeAxis, line_chart, scatter_chart, span_chart, spans_of
+from tracking.svg_charts import Curve, Span, TimeAxis, line_chart, range_chart, scatter_chart, span_chart, spans_of
 
 GAZE = (
     ("to the picture's right", ("eyeLookOutLeft", "eyeLookInRight"), ("eyeLookInLeft", "eyeLookOutRight")),
@@ -104,7 +105,7 @@ def report_curves(clip: TrackedClip, measures: CaptureMeasures, statistics: Capt
         "Error of the fit",
         "pixels",
         [("median distance of detected and fitted landmarks", track.reprojection_error)],
-        least_range=0.5,
+        limits=(0.0, 1.1 * max(0.5, float(np.max(track.reprojection_error[track.tracked], initial=0.0)))),
     )
     charts += _light_chart(axis, seconds, statistics, spans)
     rows = [
@@ -125,6 +126,16 @@ def pose_chart(measures: CaptureMeasures) -> str:
     reach = min(90.0, max(30.0, 10 * np.ceil(furthest / 10)))
     label = "turned to the picture's right, degrees"
     return scatter_chart("Views of the head", label, "raised, degrees", angles.yaw, angles.pitch, reach)
+
+
+def action_chart(measures: CaptureMeasures) -> str:
+    """Which expressions were seen, and how strongly; empty if the clip knows none of them."""
+    rows = [
+        (name, low, high, min(1.0, low + SEEN_ACTION[name]))
+        for name, (low, high) in measures.action_ranges.items()
+        if np.isfinite(high)
+    ]
+    return range_chart("Expressions that were seen", rows) if rows else ""
 
 
 def _gaze(track: HeadTrack, there: tuple[str, ...], away: tuple[str, ...]) -> Float[np.ndarray, "frames"] | None:

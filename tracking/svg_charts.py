@@ -88,7 +88,8 @@ def line_chart(
     for tick in ticks:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text x="{LEFT - 5}" y="{y(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
-    parts.append(f'<text x="4" y="{HEIGHT - 6}">{escape(unit)}</text>')
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{escape(unit)}</text>')
     parts += _time_axis(axis, HEIGHT - BOTTOM)
     for number, curve in enumerate(curves):
         path = []
@@ -117,6 +118,33 @@ def span_chart(title: str, axis: TimeAxis, rows: list[tuple[str, list[Span]]]) -
     return "".join(parts)
 
 
+def range_chart(title: str, rows: list[tuple[str, float, float, float]]) -> str:
+    """Named bars from a lowest to a highest value of a quantity in [0, 1]; a mark where the highest should at least be.
+
+    Args:
+        rows: name, lowest, highest and least value.
+    """
+    left, width = 140, 360
+    bottom = TOP + ROW_HEIGHT * len(rows)
+    scale = width - left - RIGHT
+    parts = [f'<svg class="square" viewBox="0 0 {width} {bottom + 22}" role="img"><title>{escape(title)}</title>']
+    for tick in (0, 0.5, 1):
+        x = left + scale * tick
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_number(tick)}</text>')
+    for number, (name, low, high, least) in enumerate(rows):
+        top = TOP + ROW_HEIGHT * number
+        x, mark = left + scale * low, left + scale * least
+        parts.append(f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{escape(name)}</text>')
+        parts.append(
+            f'<rect class="bar" x="{x:.1f}" y="{top + 5}" width="{max(2.0, scale * (high - low)):.1f}" height="12">'
+            f"<title>{escape(name)}: {low:.2f} to {high:.2f}, should reach {least:.2f}</title></rect>"
+        )
+        parts.append(f'<line class="mark" x1="{mark:.1f}" x2="{mark:.1f}" y1="{top + 2}" y2="{top + 20}"/>')
+    parts.append("</svg>")
+    return "".join(parts)
+
+
 def scatter_chart(
     title: str, x_label: str, y_label: str, x: Float[np.ndarray, "points"], y: Float[np.ndarray, "points"], reach: float
 ) -> str:
@@ -124,7 +152,7 @@ def scatter_chart(
 
     Points that would lie on one another are drawn once.
     """
-    side = 300
+    side = 360
     inner = side - LEFT - RIGHT
     known = np.isfinite(x) & np.isfinite(y)
     cells = np.unique(np.rint(np.stack([x[known], y[known]], 1) / reach * 60).astype(int), axis=0)
