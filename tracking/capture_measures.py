@@ -116,12 +116,15 @@ def projected_sizes(clip: TrackedClip) -> tuple[Float[np.ndarray, "frames"], Flo
     Of the fitted face at its distance, as if it were turned to the camera: measures that neither a profile nor an open
     mouth shortens or lengthens.
     """
-    neutral = HeadModel.load().neutral(clip.track.identity)
-    depth = head_angles(clip.track.camera_to_head).distance
-    irises = np.linalg.norm(neutral[IRIS_CENTERS[0]] - neutral[IRIS_CENTERS[1]])
-    height = np.linalg.norm(neutral[FOREHEAD_TOP] - neutral[CHIN])
-    focal_length = clip.intrinsics.focal_length
-    return irises * focal_length / depth, height * focal_length / depth
+    neutral = HeadModel.load().neutral(clip.track.identity).astype(np.float64)
+    distance = head_angles(clip.track.camera_to_head).distance
+
+    def pixels(first: int, second: int) -> Float[np.ndarray, "frames"]:
+        # Turned to the camera, the points lie before the origin of head space by their z.
+        depth = distance - (neutral[first, 2] + neutral[second, 2]) / 2
+        return np.linalg.norm(neutral[first] - neutral[second]) * clip.intrinsics.focal_length / depth
+
+    return pixels(*IRIS_CENTERS), pixels(FOREHEAD_TOP, CHIN)
 
 
 def action_strength(track: HeadTrack, action: str) -> Float[np.ndarray, "frames"] | None:

@@ -38,11 +38,14 @@ class FittedFace:
 
 
 def fitted_face(clip: TrackedClip, frame: int) -> FittedFace:
-    """Project the fitted head of a tracked frame."""
+    """Project the fitted head of a tracked frame; expressions that the clip does not know are at rest."""
     model = HeadModel.load()
     track = clip.track
     head_to_camera = rigid_inverse(track.camera_to_head[frame].astype(np.float64))
-    vertices = transform(head_to_camera, model.vertices(track.identity, track.expression[frame]).astype(np.float64))
+    expression = np.zeros(len(model.expression_names))
+    for name, value in zip(track.expression_names, track.expression[frame], strict=True):
+        expression[model.expression_index(name)] = value
+    vertices = transform(head_to_camera, model.vertices(track.identity, expression).astype(np.float64))
     # The axes begin between the ears' height and the nose, where the origin of head space lies.
     axes = transform(head_to_camera, np.concatenate([np.zeros((1, 3)), AXIS_LENGTH * np.eye(3)]))
     triangles = model.triangles[faces_camera(vertices, model.triangles)]

@@ -90,6 +90,10 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
     view = 2 * np.degrees(
         np.arctan(np.hypot(source.width, source.height) * camera.width / width / 2 / camera.focal_length)
     )
+    error = "not known"
+    if np.isfinite(measures.reprojection_error):
+        share = f"{100 * measures.reprojection_share:.2f}% of the distance between the irises"
+        error = f"{measures.reprojection_error:.2f} pixels, {share}"
     facts = [
         ("Video", f"{duration:.2f} s, {source.frames_per_second:.4g} frames/s, {source.width} x {source.height}"),
         ("Crop", "the whole picture" if whole else f"{width} x {height} from ({left}, {top})"),
@@ -100,11 +104,7 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
             f"{camera.focal_length:.0f} pixels; the video's diagonal field of view is {view:.0f}°",
         ),
         ("Background", BACKGROUND_WORDS.get(getattr(clip, "background_kind", "plate"), "unknown")),
-        (
-            "Median error of the fit",
-            f"{measures.reprojection_error:.2f} pixels, {100 * measures.reprojection_share:.2f}% of the distance "
-            "between the irises",
-        ),
+        ("Median error of the fit", error),
     ]
     return f'<dl class="facts">{"".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in facts)}</dl>'
 
