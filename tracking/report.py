@@ -20,6 +20,7 @@ from tracking.capture_statistics import sample_statistics
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.flag_words import words_for
+from tracking.frame_flags import FrameFlag, has_flag
 from tracking.report_curves import ReportChart, ReportCurves, action_chart, pose_chart, report_curves
 from tracking.report_frames import choose_frames
 from tracking.report_pictures import LABEL_COLORS, FramePictures, frame_pictures, plate_picture
@@ -90,6 +91,8 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
     view = 2 * np.degrees(
         np.arctan(np.hypot(source.width, source.height) * camera.width / width / 2 / camera.focal_length)
     )
+    left_aside = int((~clip.track.tracked & has_flag(clip.track.flags, FrameFlag.OUTSIDE)).sum())
+    outside = f", {left_aside} of them outside of the chosen part" if left_aside else ""
     error = "not known"
     if np.isfinite(measures.reprojection_error):
         share = f"{100 * measures.reprojection_share:.2f}% of the distance between the irises"
@@ -98,7 +101,7 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
         ("Video", f"{duration:.2f} s, {source.frames_per_second:.4g} frames/s, {source.width} x {source.height}"),
         ("Crop", "the whole picture" if whole else f"{width} x {height} from ({left}, {top})"),
         ("Pictures of the clip", f"{camera.width} x {camera.height}"),
-        ("Frames tracked", f"{int(clip.track.tracked.sum())} of {len(clip.track.tracked)}"),
+        ("Frames tracked", f"{int(clip.track.tracked.sum())} of {len(clip.track.tracked)}{outside}"),
         (
             "Focal length, estimated",
             f"{camera.focal_length:.0f} pixels; the video's diagonal field of view is {view:.0f}°",
@@ -206,8 +209,10 @@ def _left_out_section(clip: TrackedClip) -> str:
     if not stretches:
         return ""
     longest = sorted(stretches, key=lambda stretch: stretch[0] - stretch[1])[:MOST_STRETCHES]
+    duration = 1 / clip.source.frames_per_second
     rows = [
-        f"<tr><td>{first} to {last}</td><td>{seconds[first]:.2f} to {seconds[last]:.2f} s</td>"
+        f"<tr><td>{first if first == last else f'{first} to {last}'}</td>"
+        f"<td>{seconds[first]:.2f} to {seconds[last] + duration:.2f} s</td>"
         f"<td>{escape(', '.join(words_for(clip, first)))}</td></tr>"
         for first, last in sorted(longest)
     ]

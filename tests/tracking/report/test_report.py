@@ -113,8 +113,8 @@ def test_commands_quote_the_folder(make_clip: MakeClip) -> None:
 def test_left_out_frames_are_listed_with_their_reasons(lively: TrackedClip) -> None:
     words = page_of(lively).words
     assert "3 of 60 frames" in words
-    assert "30 to 31 1.00 to 1.03 s no face found" in words
-    assert "32 to 32 1.07 to 1.07 s head does not fit" in words
+    assert "30 to 31 1.00 to 1.07 s no face found" in words
+    assert "32 1.07 to 1.10 s head does not fit" in words
     assert "left out: not tracked" in words
     assert "flagged: tracked, but less sure" in words
 
