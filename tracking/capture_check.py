@@ -116,7 +116,10 @@ def _face_size(measures: CaptureMeasures) -> Finding | None:
     if kept < 0.98 * pixels:
         measured += f", {kept:.0f} in the clip's pictures"
         if verdict == Verdict.GOOD and kept < GOOD_FACE_PIXELS:
-            verdict, advice = Verdict.COULD_BE_BETTER, "Track with larger pictures if time allows: the video has them."
+            verdict, advice = (
+                Verdict.COULD_BE_BETTER,
+                "Track with a larger --size if time allows: the video has the pixels.",
+            )
     return Finding("Size of the face", verdict, measured, advice)
 
 
@@ -229,8 +232,11 @@ def _camera(measures: CaptureMeasures) -> Finding:
     )
 
 
-def _occlusion(measures: CaptureMeasures) -> Finding:
+def _occlusion(measures: CaptureMeasures) -> Finding | None:
     share = measures.flag_shares[FrameFlag.OCCLUDED]
+    # Not every tracker looks for what covers a face, and one that does not must not be read as having found none.
+    if share == 0:
+        return None
     verdict = _at_most(share, GOOD_OCCLUDED, MOST_OCCLUDED)
     return Finding(
         "Free view of the face",

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 
 from tracking.clip import TrackedClip
 from tracking.face_regions import FACE_OVAL, inside
+from tracking.fitted_face import fitted_face
 
 BURSTS = 14
 BURST_LENGTH = 4
@@ -31,7 +32,7 @@ class CaptureStatistics:
     frames: Int64[np.ndarray, "samples"]
     """Their numbers in the source, increasing, in bursts of neighbours."""
     brightness: Float[np.ndarray, "samples"]
-    """Median luma of the face, in [0, 1]; NaN where the face's outline is unknown or out of the picture."""
+    """Median luma of the face, in [0, 1]; NaN where the face is out of the picture."""
     clipped: Float[np.ndarray, "samples"]
     """Share of the face in which light or shadow holds no detail."""
     blur: Float[np.ndarray, "samples"]
@@ -52,7 +53,10 @@ def sample_statistics(clip: TrackedClip, bursts: int = BURSTS) -> CaptureStatist
     for burst in choose_bursts(clip.frames, bursts):
         pictures = [cv2.cvtColor(clip.image(int(frame)), cv2.COLOR_RGB2GRAY) for frame in burst]
         frames += burst.tolist()
-        rows += [face_statistics(*pair) for pair in zip(pictures, clip.track.landmarks[burst], strict=True)]
+        rows += [
+            face_statistics(picture, face_points(clip, int(frame)))
+            for picture, frame in zip(pictures, burst, strict=True)
+        ]
         scene = _scene(clip, int(burst[0]))
         if len(burst) > 1:
             shake.append(scene_motion(pictures[0], pictures[-1], scene) / (len(burst) - 1))
@@ -80,12 +84,16 @@ def choose_bursts(frames: Int64[np.ndarray, "tracked"], bursts: int) -> list[Int
     return chosen
 
 
+def face_points(clip: TrackedClip, frame: int) -> Float[np.ndarray, "points 2"]:
+    """The landmarks of a tracked frame in pixels, and the fitted points where the detector has none."""
+    landmarks = clip.track.landmarks[frame]
+    return np.where(np.isfinite(landmarks), landmarks, fitted_face(clip, frame).points)
+
+
 def face_statistics(
     gray: UInt8[np.ndarray, "height width"], landmarks: Float[np.ndarray, "points 2"]
 ) -> tuple[float, float, float]:
-    """Brightness, clipped share and blur of a face; NaN if it cannot be outlined or lies outside of the picture."""
-    if not np.isfinite(landmarks[list(FACE_OVAL)]).all():
-        return np.nan, np.nan, np.nan
+    """Brightness, clipped share and blur of a face; NaN if it is tiny or lies outside of the picture."""
     height, width = gray.shape
     mask = inside(landmarks, FACE_OVAL, width, height)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -162,8 +170,6 @@ def flicker(frames: Int64[np.ndarray, "samples"], brightness: Float[np.ndarray, 
 
 def _scene(clip: TrackedClip, frame: int) -> Bool[np.ndarray, "height width"]:
     """What is surely not the person."""
-    landmarks = clip.track.landmarks[frame]
-    face_height = np.ptp(landmarks[np.isfinite(landmarks[:, 1]), 1]) if np.isfinite(landmarks).any() else 0.0
-    margin = max(2, round(PERSON_MARGIN * float(face_height)))
+    margin = max(2, round(PERSON_MARGIN * float(np.ptp(face_points(clip, frame)[:, 1]))))
     near = cv2.boxFilter(clip.matte(frame), -1, (2 * margin + 1, 2 * margin + 1))
     return near < 1e-3

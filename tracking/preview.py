@@ -12,10 +12,11 @@ from tracking.capture_measures import frame_seconds, mean_expression
 from tracking.clip import TrackedClip
 from tracking.crop import Crop
 from tracking.errors import UserError
+from tracking.fitted_face import fitted_face
 from tracking.flag_words import words_for
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.head_angles import head_angles
-from tracking.overlay import draw_text, draw_tracking, enlarge, even_size, fitted_face, legible_scale
+from tracking.overlay import draw_text, draw_tracking, enlarge, even_size, legible_scale
 from tracking.video import VideoFrame, VideoReader
 from tracking.video_writer import VideoWriter
 

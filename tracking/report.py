@@ -1,8 +1,6 @@
 """A clip's report: one page, without scripts or outside links, that shows what tracking saw and what to film better.
 
-Made from a tracked clip alone, so that it can be made again at any time:
-
-    write_report(TrackedClip.load(Path("clip")))
+Made from a tracked clip alone, so that it can be made again at any time: `python -m tracking.report CLIP`.
 """
 
 import shlex
@@ -11,14 +9,17 @@ from fractions import Fraction
 from html import escape
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import tyro
+from rich.console import Console
 
 from tracking.capture_check import Finding, Verdict, check_capture
 from tracking.capture_measures import CaptureMeasures, frame_seconds, measure_capture
 from tracking.capture_statistics import sample_statistics
 from tracking.clip import TrackedClip
-from tracking.errors import UserError
+from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.flag_words import words_for
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.report_curves import ReportChart, ReportCurves, action_chart, pose_chart, report_curves
@@ -272,3 +273,21 @@ def _commands_section(clip: TrackedClip, folder: Path) -> str:
         f"<pre>{escape(commands)}</pre><h3>What is in the folder</h3><table>{''.join(rows)}</table>"
         f'<p class="soft">Tracked from {escape(clip.source.path)}</p>'
     )
+
+
+def main() -> None:
+    """Run `python -m tracking.report`."""
+    with one_sentence_for_user_errors():
+        tyro.cli(_run, prog="python -m tracking.report", description="Write the report of a tracked clip again.")
+
+
+def _run(clip: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")]) -> None:
+    """
+    Args:
+        clip: The folder of a tracked clip.
+    """
+    Console().print(f"Wrote {write_report(TrackedClip.load(clip))}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tracking.clip import TrackedClip
-from tracking.overlay import draw_tracking, enlarge, fitted_face
+from tracking.fitted_face import fitted_face
+from tracking.overlay import draw_tracking, enlarge
 from tracking.regions import Label
 
 CONTACT_SIZE = 420

@@ -7,16 +7,14 @@ import pytest
 
 from tracking.cameras import rigid, rigid_inverse, rotation_from_vector
 from tracking.clip import TrackedClip
+from tracking.fitted_face import faces_camera, fitted_face, unique_edges
 from tracking.head_angles import head_angles
 from tracking.head_model import HeadModel
 from tracking.overlay import (
     LANDMARK_COLOR,
     draw_points,
     draw_tracking,
-    faces_camera,
-    fitted_face,
     legible_scale,
-    unique_edges,
 )
 
 MakeClip = Callable[..., TrackedClip]

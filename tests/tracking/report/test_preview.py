@@ -8,8 +8,8 @@ import pytest
 
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
+from tracking.fitted_face import fitted_face
 from tracking.frame_flags import FrameFlag
-from tracking.overlay import fitted_face
 from tracking.preview import PreviewRenderer, write_preview
 from tracking.report import report_page
 from tracking.track import track_video
