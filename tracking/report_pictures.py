@@ -1,7 +1,7 @@
 """The pictures in a clip's report: tracked frames with what was found in them, mattes, labels and the background."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,10 @@ CONTACT_SIZE = 420
 STRIP_SIZE = 220
 PLATE_SIZE = 480
 """Longer sides in pixels."""
+WINDOW_FACES = 1.9
+"""Side of what is shown of a tracked frame, in sizes of the face."""
+LEAST_WINDOW = 32
+"""Pixels."""
 JPEG_QUALITY = 82
 GREEN = (0, 177, 64)
 """Where nothing of the person is; far from every colour of skin, hair and most clothes."""
@@ -43,7 +47,7 @@ class FramePictures:
 
     frame: int
     tracking: str
-    """The picture with landmarks and mesh."""
+    """The face and what is around it, with landmarks and mesh."""
     matte: str
     """The person over plain green."""
     labels: str
@@ -52,13 +56,30 @@ class FramePictures:
 def frame_pictures(clip: TrackedClip, frame: int) -> FramePictures:
     """Draw a tracked frame for the report; reads its three files."""
     image, matte = clip.image(frame), clip.matte(frame)
-    drawn = draw_tracking(image, fitted_face(clip, frame), clip.track.landmarks[frame])
+    face = fitted_face(clip, frame)
+    (left, top), side = face_window(face.points, image.shape[1], image.shape[0])
+    near = image[top : top + side, left : left + side]
+    moved = replace(face, points=face.points - [left, top], axes=face.axes - [left, top])
+    drawn = draw_tracking(near, moved, clip.track.landmarks[frame] - [left, top])
     return FramePictures(
         frame,
         data_address(shrink(drawn, CONTACT_SIZE)),
         data_address(shrink(over_green(image, matte), STRIP_SIZE)),
         data_address(shrink(paint_labels(clip.labels(frame)), STRIP_SIZE)),
     )
+
+
+def face_window(points: Float[np.ndarray, "points 2"], width: int, height: int) -> tuple[tuple[int, int], int]:
+    """A square around a face, inside of the picture as far as it goes: left and top, and the side, in pixels.
+
+    Of the picture's shorter side at most, so that what surrounds a face that fills it is not cut off needlessly.
+    """
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    side = int(np.clip(WINDOW_FACES * np.ptp(points, axis=0).max(), LEAST_WINDOW, min(width, height)))
+    left, top = (
+        int(np.clip(center - side / 2, 0, limit - side)) for center, limit in zip(middle, (width, height), strict=True)
+    )
+    return (left, top), side
 
 
 def plate_picture(clip: TrackedClip) -> str | None:

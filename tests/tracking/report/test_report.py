@@ -16,7 +16,7 @@ from tracking.frame_flags import FrameFlag
 from tracking.regions import Label
 from tracking.report import main, report_page, write_report
 from tracking.report_frames import choose_frames
-from tracking.report_pictures import LABEL_COLORS, over_green, paint_labels
+from tracking.report_pictures import LABEL_COLORS, face_window, over_green, paint_labels
 
 MakeClip = Callable[..., TrackedClip]
 VOID = {"meta", "img", "br"}
@@ -258,3 +258,12 @@ def test_command_writes_the_report_again(
     with pytest.raises(SystemExit):
         main()
     assert "is not a tracked clip" in capsys.readouterr().err
+
+
+def test_contact_sheet_goes_close_to_the_face_and_never_out_of_the_picture() -> None:
+    face = np.array([[100.0, 50.0], [140.0, 100.0]])
+    assert face_window(face, 640, 480) == ((72, 27), 95)
+    assert face_window(face - 90, 640, 480) == ((0, 0), 95)
+    assert face_window(face + 500, 640, 480) == ((545, 385), 95)
+    assert face_window(10 * face, 320, 240) == ((80, 0), 240)
+    assert face_window(face * 1e-3, 640, 480)[1] == 32
