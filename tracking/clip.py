@@ -110,6 +110,12 @@ class TrackedClip:
         stamps = self.track.presentation_timestamps.astype(np.float64)
         return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
 
+    @cached_property
+    def seconds(self) -> Float[np.ndarray, "frames"]:
+        """When each source frame is shown, in seconds from the first."""
+        stamps = self.track.presentation_timestamps
+        return (stamps - stamps[0]) * float(Fraction(self.source.time_base))
+
     def image_path(self, frame: int) -> Path:
         return self.root / "images" / f"{frame:05d}.png"
 
