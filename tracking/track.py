@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,19 +16,14 @@ from jaxtyping import Int64, UInt16
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import HeadTrack, SourceVideo, TrackedClip, write_png
 from tracking.crop import Crop, CropConfig, choose_crop
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.face_linking import FaceLinkingConfig, FaceTrack, link_longest_face
 from tracking.fitting import FitConfig, HeadFit, fit_head
 from tracking.frame_flags import FrameFlag
-from tracking.landmarks import (
-    FaceLinkingConfig,
-    FaceTrack,
-    LandmarkDetector,
-    MediaPipeDetector,
-    MediaPipeDetectorConfig,
-    link_longest_face,
-)
+from tracking.landmarks import LandmarkDetector
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
 from tracking.video import VideoReader, find_video
 
@@ -48,7 +43,7 @@ class TrackConfig:
     """Longer side of the clip's images, in pixels; smaller crops are never enlarged."""
     overwrite: bool = False
     """Replace an already tracked clip."""
-    detector: MediaPipeDetectorConfig = field(default_factory=MediaPipeDetectorConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     linking: FaceLinkingConfig = field(default_factory=FaceLinkingConfig)
     crop: CropConfig = field(default_factory=CropConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -66,10 +61,10 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
     _require_writable_clip(video, clip, config.overwrite)
     reader = VideoReader(video)
     with _progress() as progress, _whole_or_nothing(clip) as partial:
-        face, timestamps = _follow_face(reader, MediaPipeDetector(config.detector), config.linking, progress)
+        face, timestamps = _follow_face(reader, make_detector(config.detector), config.linking, progress)
         source = reader.properties
         crop = choose_crop(face.landmarks[face.tracked], source.width, source.height, config.max_size, config.crop)
-        face = FaceTrack(crop.to_image(face.landmarks), face.tracked)
+        face = replace(face, landmarks=crop.to_image(face.landmarks))
         fit = _fit(face, crop, reader, config.fit, progress)
         tracked = TrackedClip(
             root=partial,

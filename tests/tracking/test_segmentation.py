@@ -12,8 +12,8 @@ from tracking.face_regions import FACE_OVAL, LEFT_EYE, HeadFrame, inside, paint_
 from tracking.guided_filter import GuidedFilter
 from tracking.head_model import HeadModel
 from tracking.labeling import LabelingConfig, LabelSample, label_pixels, learn_parts
-from tracking.landmarks import MediaPipeDetector
 from tracking.matting import MatteConfig, MotionBlend, refine_matte
+from tracking.mediapipe_detector import MediaPipeDetector
 from tracking.regions import Label
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, spread_evenly
 from tracking.video import VideoReader
@@ -264,7 +264,7 @@ def test_carphone_hair_face_and_suit_are_found(carphone: Path) -> None:
     frames = []
     for frame in VideoReader(carphone):
         if frame.index % 10 == 0:
-            frames.append(PortraitFrame(frame.index, frame.image, detector.detect(frame.image)[0]))
+            frames.append(PortraitFrame(frame.index, frame.image, detector.detect(frame.image)[0].landmarks))
     segmenter = PortraitSegmenter()
     for frame, result in zip(frames, segmenter.segment(frames, segmenter.learn(frames)), strict=True):
         head = HeadFrame.of(frame.landmarks)

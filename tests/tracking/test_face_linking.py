@@ -1,32 +1,21 @@
 """One face is followed through the frames, and what is not seen is not made up."""
 
-from pathlib import Path
-
-import cv2
 import numpy as np
-import pytest
 
-from tracking.landmarks import (
-    LANDMARK_COUNT,
-    Face,
-    FaceLinkingConfig,
-    MediaPipeDetector,
-    face_size,
-    link_longest_face,
-)
-from tracking.video import VideoReader
+from tracking.face_linking import FaceLinkingConfig, link_longest_face
+from tracking.landmarks import LANDMARK_COUNT, DetectedFace, face_size
 
 
-def face_at(x: float, y: float = 100.0, size: float = 50.0, shape: int = 0) -> Face:
+def face_at(x: float, y: float = 100.0, size: float = 50.0, shape: int = 0) -> DetectedFace:
     """A made-up face: some fixed arrangement of points about a place."""
     arrangement = np.random.default_rng(shape).normal(size=(LANDMARK_COUNT, 3))
     arrangement -= arrangement.mean(axis=0)
-    return arrangement * size / face_size(arrangement) + np.array([x, y, 0.0])
+    return DetectedFace(arrangement * size / face_size(arrangement) + np.array([x, y, 0.0]))
 
 
 def test_face_size_grows_with_the_face_and_not_with_its_place() -> None:
-    np.testing.assert_allclose(face_size(face_at(0, size=40)), 40)
-    np.testing.assert_allclose(face_size(3 * face_at(500, size=40)), 120)
+    np.testing.assert_allclose(face_size(face_at(0, size=40).landmarks), 40)
+    np.testing.assert_allclose(face_size(3 * face_at(500, size=40).landmarks), 120)
 
 
 def test_longest_face_is_followed_through_another_order_and_another_face() -> None:
@@ -64,12 +53,12 @@ def test_a_jump_there_and_back_is_flagged_and_kept_as_measured() -> None:
     detections[7] = [face_at(100 + 7 + 25)]
     track = link_longest_face(detections)
     np.testing.assert_array_equal(np.flatnonzero(~track.tracked), [7])
-    np.testing.assert_allclose(track.landmarks[7], detections[7][0])
+    np.testing.assert_allclose(track.landmarks[7], detections[7][0].landmarks)
 
 
 def test_a_collapsed_mesh_is_flagged() -> None:
     detections = [[face_at(100)] for _ in range(15)]
-    detections[4] = [face_at(100, shape=1) * 0.3 + face_at(100) * 0.7]
+    detections[4] = [DetectedFace(face_at(100, shape=1).landmarks * 0.3 + face_at(100).landmarks * 0.7)]
     np.testing.assert_array_equal(np.flatnonzero(~link_longest_face(detections).tracked), [4])
 
 
@@ -82,34 +71,3 @@ def test_no_face_at_all() -> None:
     track = link_longest_face([[] for _ in range(5)])
     assert not track.tracked.any()
     assert np.isnan(track.landmarks).all()
-
-
-@pytest.fixture(scope="module")
-def detector() -> MediaPipeDetector:
-    return MediaPipeDetector()
-
-
-def test_landmarks_lie_on_the_face_and_move_with_the_picture(carphone: Path, detector: MediaPipeDetector) -> None:
-    image = next(iter(VideoReader(carphone))).image
-    (face,) = detector.detect(image)
-    assert face.shape == (LANDMARK_COUNT, 3)
-    # The right eye is left of the left eye, and the mouth below both.
-    assert face[33, 0] < face[263, 0]
-    assert face[13, 1] > max(face[33, 1], face[263, 1])
-    moved = np.zeros((200, 260, 3), np.uint8)
-    moved[30:174, 60:236] = image
-    (moved_face,) = MediaPipeDetector().detect(moved)
-    np.testing.assert_allclose(moved_face[:, :2].mean(axis=0) - [60, 30], face[:, :2].mean(axis=0), atol=1.5)
-
-
-def test_a_small_face_in_a_large_frame_is_found(carphone: Path) -> None:
-    image = next(iter(VideoReader(carphone))).image
-    frame = np.full((1080, 1920, 3), 90, np.uint8)
-    frame[500 : 500 + 288, 1400 : 1400 + 352] = cv2.resize(image, (352, 288), interpolation=cv2.INTER_CUBIC)
-    (face,) = MediaPipeDetector().detect(frame)
-    (expected,) = MediaPipeDetector().detect(image)
-    np.testing.assert_allclose(face[:, :2].mean(axis=0), 2 * expected[:, :2].mean(axis=0) + [1400, 500], atol=4)
-
-
-def test_an_empty_picture_has_no_face(detector: MediaPipeDetector) -> None:
-    assert detector.detect(np.full((120, 160, 3), 128, np.uint8)) == []
