@@ -7,8 +7,9 @@ stamp, in seconds from the first frame of the video. Untracked frames have no ke
 `animation.extras.untracked` lists the spans. The camera has the clip's field of view; a principal point beside the
 image's middle, which glTF cannot express, is in `camera.extras`.
 
-Normals are the neutral face's. Of an expression's displacements only those that are not zero are stored (sparse
-accessors).
+The head model's irises lie behind the surface that closes its eyes. Here eyeballs take that surface's place, added
+after the head model's vertices. Normals are the neutral face's. Of an expression's displacements only those that are
+not zero are stored (sparse accessors).
 """
 
 import json
@@ -32,8 +33,15 @@ FLOAT, SHORT = 5126, 5123
 VERTEX_DATA, TRIANGLE_DATA = 34962, 34963
 LEAST_DISPLACEMENT = 1e-5
 """Centimetres below which a vertex counts as unmoved by an expression."""
+FACE_MESH_POINTS = 478
+"""Of MediaPipe's mesh with its irises."""
 IRIS_RINGS = ((468, (469, 470, 471, 472)), (473, (474, 475, 476, 477)))
 """Centre and rim of MediaPipe's irises."""
+EYEBALL_RADIUS, EYEBALL_DEPTH = 1.0, 1.05
+"""Centimetres: of the white of the eye, and from its centre to the plane of the iris, which turns about that centre and
+so stays just outside of the white."""
+EYEBALL_RINGS, EYEBALL_SEGMENTS, EYEBALL_ANGLE = 5, 20, np.radians(70)
+"""How finely the front of an eyeball is divided, and how far round it goes."""
 PARTS = {
     "skin": ([0.72, 0.54, 0.45, 1.0], 0.7),
     "mouth": ([0.12, 0.03, 0.03, 1.0], 0.9),
@@ -121,12 +129,17 @@ def _document(clip: TrackedClip, model: HeadModel) -> tuple[dict[str, Any], byte
     buffer = _Buffer()
     neutral = model.neutral(clip.track.identity).astype(np.float64)
     parts = mesh_parts(model)
+    if len(neutral) == FACE_MESH_POINTS:
+        balls, parts["eyes"] = eyeballs(neutral)
+        neutral = np.concatenate([neutral, balls])
+    deltas = np.zeros((len(model.expression_names), *neutral.shape))
+    deltas[:, : len(model.mean)] = model.expression_deltas
     attributes = {
         "POSITION": buffer.floats(neutral * METERS, VERTEX_DATA, bounded=True),
         "NORMAL": buffer.floats(vertex_normals(neutral, np.concatenate(list(parts.values()))), VERTEX_DATA),
     }
     targets = []
-    for delta in model.expression_deltas:
+    for delta in deltas:
         moved = np.flatnonzero(np.linalg.norm(delta, axis=1) > LEAST_DISPLACEMENT)
         targets.append({"POSITION": buffer.sparse(delta * METERS, moved)})
     materials = [
@@ -135,8 +148,7 @@ def _document(clip: TrackedClip, model: HeadModel) -> tuple[dict[str, Any], byte
             "pbrMetallicRoughness": {"baseColorFactor": color, "metallicFactor": 0.0, "roughnessFactor": roughness},
             "doubleSided": True,
         }
-        for part, (color, roughness) in PARTS.items()
-        if part in parts
+        for part, (color, roughness) in ((part, PARTS[part]) for part in parts)
     ]
     primitives = [
         {"attributes": attributes, "targets": targets, "indices": buffer.triangles(triangles), "material": number}
@@ -166,8 +178,8 @@ def _document(clip: TrackedClip, model: HeadModel) -> tuple[dict[str, Any], byte
 
 
 def mesh_parts(model: HeadModel) -> dict[str, Int[np.ndarray, "triangles 3"]]:
-    """The mesh's triangles by what they show; all are skin in a mesh that is not MediaPipe's."""
-    if len(model.mean) != 478:
+    """The mesh's triangles by what they show, without those across the eyes; all are skin in a mesh not MediaPipe's."""
+    if len(model.mean) != FACE_MESH_POINTS:
         return {"skin": model.triangles}
     mouth = np.isin(model.triangles, INNER_LIPS).all(1)
     eyes = np.isin(model.triangles, LEFT_EYE).all(1) | np.isin(model.triangles, RIGHT_EYE).all(1)
@@ -181,9 +193,40 @@ def mesh_parts(model: HeadModel) -> dict[str, Int[np.ndarray, "triangles 3"]]:
     return {
         "skin": model.triangles[~mouth & ~eyes],
         "mouth": model.triangles[mouth],
-        "eyes": model.triangles[eyes],
         "irises": np.concatenate(irises),
     }
+
+
+def eyeballs(
+    neutral: Float[np.ndarray, "478 3"],
+) -> tuple[Float[np.ndarray, "added 3"], Int[np.ndarray, "triangles 3"]]:
+    """The fronts of both eyeballs, of vertices that come after the face's, and their triangles."""
+    polar = np.linspace(0, EYEBALL_ANGLE, EYEBALL_RINGS + 1)[1:, None]
+    around = np.linspace(0, 2 * np.pi, EYEBALL_SEGMENTS, endpoint=False)
+    ring = np.stack(
+        [
+            np.sin(polar) * np.cos(around),
+            np.sin(polar) * np.sin(around),
+            np.broadcast_to(np.cos(polar), (EYEBALL_RINGS, EYEBALL_SEGMENTS)),
+        ],
+        -1,
+    )
+    cap = np.concatenate([[[0.0, 0.0, 1.0]], ring.reshape(-1, 3)])
+    here = np.arange(EYEBALL_SEGMENTS)
+    after = np.roll(here, -1)
+    triangles = [np.stack([np.zeros_like(here), 1 + here, 1 + after], 1)]
+    for row in range(EYEBALL_RINGS - 1):
+        inner, outer = 1 + row * EYEBALL_SEGMENTS, 1 + (row + 1) * EYEBALL_SEGMENTS
+        triangles += [
+            np.stack([inner + here, outer + here, outer + after], 1),
+            np.stack([inner + here, outer + after, inner + after], 1),
+        ]
+    faces = np.concatenate(triangles)
+    centers = [neutral[[center, *rim]].mean(0) - np.array([0.0, 0.0, EYEBALL_DEPTH]) for center, rim in IRIS_RINGS]
+    return (
+        np.concatenate([center + EYEBALL_RADIUS * cap for center in centers]),
+        np.concatenate([len(neutral) + number * len(cap) + faces for number in range(len(centers))]),
+    )
 
 
 def vertex_normals(

@@ -12,6 +12,7 @@ import pytest
 from tracking.cameras import rigid, rigid_inverse, rotation_from_vector, transform
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
+from tracking.face_regions import LEFT_EYE, RIGHT_EYE
 from tracking.gltf_export import continuous_quaternions, write_gltf
 from tracking.head_model import HeadModel
 
@@ -96,8 +97,8 @@ def test_the_evaluated_scene_is_the_tracked_head_in_front_of_the_camera(glb: Glb
     model = HeadModel.load()
     (mesh,) = glb.document["meshes"]
     primitive = mesh["primitives"][0]
-    neutral = glb.accessor(primitive["attributes"]["POSITION"])
-    targets = np.stack([glb.accessor(target["POSITION"]) for target in primitive["targets"]])
+    neutral = glb.accessor(primitive["attributes"]["POSITION"])[:478]
+    targets = np.stack([glb.accessor(target["POSITION"])[:478] for target in primitive["targets"]])
     times, weights = glb.channel("weights")
     _, rotations = glb.channel("rotation")
     _, translations = glb.channel("translation")
@@ -138,17 +139,56 @@ def test_normals_have_length_one_and_face_outward(glb: Glb) -> None:
     assert ((normals * (positions - [0, 0, -0.06])).sum(1) > 0).mean() > 0.95
 
 
-def test_the_parts_hold_every_triangle_once(glb: Glb) -> None:
+def parts_of(glb: Glb) -> dict[str, np.ndarray]:
+    names = [material["name"] for material in glb.document["materials"]]
     primitives = glb.document["meshes"][0]["primitives"]
-    triangles = [glb.accessor(primitive["indices"]).reshape(-1, 3) for primitive in primitives]
-    assert {tuple(row) for row in np.concatenate(triangles[:3]).tolist()} == {
-        tuple(row) for row in HeadModel.load().triangles.tolist()
-    }
-    assert sum(map(len, triangles)) == len(HeadModel.load().triangles) + 8
-    mean = HeadModel.load().mean
-    for part in triangles:
-        a, b, c = mean[part].transpose(1, 0, 2)
+    return {names[p["material"]]: glb.accessor(p["indices"]).reshape(-1, 3) for p in primitives}
+
+
+def test_the_parts_are_the_models_triangles_but_for_the_eyes(glb: Glb) -> None:
+    parts = parts_of(glb)
+    assert set(parts) == {"skin", "mouth", "eyes", "irises"}
+    kept = {tuple(row) for row in np.concatenate([parts["skin"], parts["mouth"]]).tolist()}
+    own = {tuple(row) for row in HeadModel.load().triangles.tolist()}
+    assert kept < own
+    assert {point for row in own - kept for point in row} == set(LEFT_EYE) | set(RIGHT_EYE)
+    positions = glb.accessor(glb.document["meshes"][0]["primitives"][0]["attributes"]["POSITION"])
+    for part in ("skin", "eyes", "irises"):
+        a, b, c = positions[parts[part]].transpose(1, 0, 2)
         assert np.cross(b - a, c - a)[:, 2].sum() > 0
+
+
+def height_over(positions: np.ndarray, triangles: np.ndarray, x: float, y: float) -> float:
+    """z of the mesh's front at a place, minus infinity where there is none."""
+    a, b, c = positions[triangles].transpose(1, 0, 2)
+    u, v, w = b - a, c - a, np.array([x, y, 0]) - a
+    area = u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+    s = (w[:, 0] * v[:, 1] - w[:, 1] * v[:, 0]) / np.where(area == 0, np.inf, area)
+    t = (u[:, 0] * w[:, 1] - u[:, 1] * w[:, 0]) / np.where(area == 0, np.inf, area)
+    inside = (s >= 0) & (t >= 0) & (s + t <= 1)
+    return float(np.max(np.where(inside, a[:, 2] + s * u[:, 2] + t * v[:, 2], -np.inf)))
+
+
+@pytest.mark.parametrize("gaze", ["In", "Out", "Up", "Down"])
+def test_irises_are_seen_on_the_white_and_hidden_by_closed_lids(glb: Glb, gaze: str) -> None:
+    (mesh,) = glb.document["meshes"]
+    primitive, parts = mesh["primitives"][0], parts_of(glb)
+
+    def face(**weights: float) -> np.ndarray:
+        positions = glb.accessor(primitive["attributes"]["POSITION"]).astype(float)
+        for name, weight in weights.items():
+            target = primitive["targets"][mesh["extras"]["targetNames"].index(name)]
+            positions = positions + weight * glb.accessor(target["POSITION"])
+        return positions
+
+    for side, center in (("Left", 473), ("Right", 468)):
+        turned = face(**{f"eyeLook{gaze}{side}": 0.7})
+        x, y, z = turned[center]
+        assert z > height_over(turned, parts["eyes"], x, y)
+        assert height_over(turned, parts["skin"], x, y) == -np.inf
+        closed = face(**{f"eyeBlink{side}": 1.0})
+        x, y, z = closed[center]
+        assert height_over(closed, parts["skin"], x, y) > max(z, height_over(closed, parts["eyes"], x, y))
 
 
 def test_what_does_not_move_is_not_stored(glb: Glb, tmp_path: Path) -> None:
