@@ -44,6 +44,10 @@ Kind = Literal["auto", "insta", "nerfblendshape", "nerface", "vhap", "flame", "a
 LEAST_FRAMES = 10
 """Fewer frames with a face than this say too little about a head."""
 SOURCE_NAME = "source.mp4"
+SOURCE_HELP = (
+    "A data set of INSTA, NeRFBlendShape, NeRFace or VHAP, an .npz of FLAME parameters, or a Live Link Face CSV."
+)
+CLIP_HELP = "The folder to write; for a CSV, the tracked clip whose expressions it replaces."
 
 
 @dataclass
@@ -269,16 +273,10 @@ def main() -> None:
 
 
 def _run(
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
-    clip: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP")],
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help=SOURCE_HELP)],
+    clip: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP", help=CLIP_HELP)],
     config: Annotated[ImportConfig, tyro.conf.arg(name="")],
 ) -> None:
-    """
-    Args:
-        source: A data set of INSTA, NeRFBlendShape, NeRFace or VHAP, an .npz of FLAME parameters, or a Live Link Face
-            CSV.
-        clip: The folder to write; for a CSV, the tracked clip whose expressions it replaces.
-    """
     imported = import_clip(source, clip, config)
     error = np.nanmedian(imported.track.reprojection_error)
     Console().print(
