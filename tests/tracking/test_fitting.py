@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tracking.cameras import rigid, transform
+from tracking.cameras import mean_rotation, rigid, transform, vector_from_rotation
 from tracking.errors import UserError
+from tracking.fit_stages import CameraStage
 from tracking.fitting import FitConfig, HeadFit, fit_head
 from tracking.head_model import HeadModel
-from tracking.smoothing import denoise, whittaker
+from tracking.smoothing import whittaker
 
 WIDTH, HEIGHT, FRAME_RATE = 640, 480, 25.0
 FRAMES = 100
@@ -113,7 +114,7 @@ def test_focal_length_is_found_within_what_a_face_can_tell(truth, found):
 
 
 def test_a_known_focal_length_gives_the_distance(truth):
-    known = fit(truth, FitConfig(focal_length=1.7))
+    known = fit(truth, FitConfig(camera=CameraStage(focal_length=1.7)))
     assert known.intrinsics.focal_length == 1.7 * WIDTH
     distance = -np.linalg.inv(known.camera_to_head)[:, 2, 3]
     assert np.median(distance / -truth.head_to_camera[:, 2, 3]) == pytest.approx(1, abs=0.05)
@@ -176,12 +177,42 @@ def test_a_quick_nod_is_neither_delayed_nor_flattened():
     assert np.std(pitch) == pytest.approx(np.std(true_pitch), rel=0.1)
 
 
-def test_smoothing_lessens_noise_on_a_slow_signal():
-    random = np.random.default_rng(4)
-    clean = np.sin(np.arange(300) / 20)[:, None]
-    noisy = clean + 0.05 * random.normal(size=clean.shape)
-    smooth = denoise(noisy, np.ones(300, bool), amount=2.0)
-    assert np.std(smooth - clean) < 0.7 * np.std(noisy - clean)
+def test_a_still_head_stays_still():
+    """Landmarks of one head with independent noise: what jitter is left is the fit's."""
+    truth = make_clip(noise=0.0)
+    still = np.broadcast_to(truth.landmarks[:1], truth.landmarks.shape).copy()
+    still += np.random.default_rng(5).normal(size=still.shape) * [1.5, 1.5, 4.5]
+    rotations = np.linalg.inv(fit(replace(truth, landmarks=still)).camera_to_head)[:, :3, :3]
+    deviation = np.degrees(np.std(vector_from_rotation(rotations @ mean_rotation(rotations).T), axis=0))
+    assert deviation.max() < 0.1
+
+
+SIXTY_EIGHT = tuple(range(0, 468, 7))
+
+
+def test_a_detector_of_fewer_points_without_depth_will_do(truth):
+    landmarks = np.full_like(truth.landmarks, np.nan)
+    landmarks[:, SIXTY_EIGHT, :2] = truth.landmarks[:, SIXTY_EIGHT, :2]
+    sparse = fit(replace(truth, landmarks=landmarks))
+    assert sparse.tracked.all()
+    assert np.median(rotation_errors(truth, sparse)) < 2.0
+
+
+def test_scores_tell_what_landmarks_do_not(truth):
+    """The mouth is hidden; the detector's own judgement of the jaw is all there is."""
+    model = HeadModel.load()
+    landmarks = truth.landmarks.copy()
+    reach = np.linalg.norm(model.expression_deltas[model.expression_index("jawOpen")], axis=-1)
+    landmarks[:, reach > 0.05] = np.nan
+    scores = np.full(truth.expression.shape, np.nan)
+    scores[:, model.expression_index("jawOpen")] = coefficient(truth.expression, "jawOpen")
+    blind = fit(replace(truth, landmarks=landmarks))
+    told = fit_head(
+        landmarks, np.ones(FRAMES, bool), WIDTH, HEIGHT, FRAME_RATE, FitConfig(), expression_scores=scores
+    )
+    true = coefficient(truth.expression, "jawOpen")
+    assert np.std(coefficient(blind.expression, "jawOpen")) < 0.02
+    assert np.corrcoef(coefficient(told.expression, "jawOpen"), true)[0, 1] > 0.95
 
 
 def test_whittaker_keeps_straight_lines_and_fills_gaps():

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tracking.head_model import HeadModel
 from tracking.landmarks import LANDMARK_COUNT, Face
-from tracking.mediapipe_detector import MediaPipeDetector
+from tracking.mediapipe_detector import MediaPipeDetector, MediaPipeDetectorConfig
 from tracking.video import VideoReader
 
 
@@ -45,3 +46,55 @@ def test_a_small_face_in_a_large_frame_is_found(carphone: Path) -> None:
 
 def test_an_empty_picture_has_no_face(detector: MediaPipeDetector) -> None:
     assert detector.detect(np.full((120, 160, 3), 128, np.uint8)) == []
+
+
+def interocular(face: Face) -> float:
+    return float(np.linalg.norm(face[33, :2] - face[263, :2]))
+
+
+def test_landmarks_do_not_depend_on_the_frames_before(carphone: Path) -> None:
+    frames = [frame.image for frame in VideoReader(carphone)][:12]
+    from_the_start, from_the_last = MediaPipeDetector(), MediaPipeDetector()
+    for image in frames[:-1]:
+        from_the_start.detect(image)
+    one, other = (only_face(detector, frames[-1]) for detector in (from_the_start, from_the_last))
+    distance = np.linalg.norm(one - other, axis=1)[:, None] / interocular(one)
+    assert np.sqrt(np.mean(distance**2)) < 0.02
+
+
+def test_more_looks_prefer_neither_side(carphone: Path) -> None:
+    image = next(iter(VideoReader(carphone))).image
+    mirror = HeadModel.load().mirror
+    bias = {}
+    for samples in (1, 2):
+        config = MediaPipeDetectorConfig(samples=samples)
+        seen, mirrored = (
+            [only_face(detector, picture) for _ in range(4)][-1]
+            for detector, picture in ((MediaPipeDetector(config), picture) for picture in (image, image[:, ::-1]))
+        )
+        back = mirrored[mirror, :2] * [-1, 1] + [image.shape[1], 0]
+        bias[samples] = np.linalg.norm(back - seen[:, :2], axis=1).mean() / interocular(seen)
+    assert bias[2] < 0.5 * bias[1]
+
+
+def test_a_picture_many_times_as_large_gives_the_same_landmarks(carphone: Path, detector: MediaPipeDetector) -> None:
+    image = next(iter(VideoReader(carphone))).image
+    large = cv2.resize(image, None, fx=24, fy=24, interpolation=cv2.INTER_CUBIC)
+    face, expected = only_face(MediaPipeDetector(), large), only_face(MediaPipeDetector(), image)
+    assert np.linalg.norm(face / 24 - expected, axis=1).mean() < 0.02 * interocular(expected)
+
+
+def test_two_faces_are_found_and_each_once(carphone: Path) -> None:
+    image = next(iter(VideoReader(carphone))).image
+    pair = np.concatenate([image, image[:, ::-1]], axis=1)
+    detector = MediaPipeDetector()
+    for _ in range(3):
+        faces = detector.detect(pair)
+        assert sorted(face.landmarks[:, 0].mean() > image.shape[1] for face in faces) == [False, True]
+    assert len(MediaPipeDetector(MediaPipeDetectorConfig(max_faces=1)).detect(pair)) == 1
+
+
+def test_a_face_that_has_gone_is_no_longer_found(carphone: Path, detector: MediaPipeDetector) -> None:
+    image = next(iter(VideoReader(carphone))).image
+    assert detector.detect(image)
+    assert detector.detect(np.full_like(image, 90)) == []

@@ -1,0 +1,99 @@
+"""The part of the tracking benchmark on real clips: no truth, but error, completeness and jitter."""
+
+import hashlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmark_synthetic import ASSUMED_FOCAL_LENGTH, poses_of_mean_face
+from jaxtyping import Float
+from rich.progress import track
+from synthetic_sequences import DETECTOR_KEY, load_face, save_face
+
+from tracking.cameras import project, rigid_inverse, transform, vector_from_rotation
+from tracking.choose_detector import make_detector
+from tracking.clip import Intrinsics
+from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.fitting import FitConfig, fit_head
+from tracking.head_model import HeadModel
+from tracking.video import VideoReader
+
+IRIS_CENTERS = (468, 473)
+
+
+def report_clips(videos: list[Path], cache: Path, config: FitConfig) -> dict[str, dict[str, Any]]:
+    """One report for every video, under its name."""
+    return {video.stem: report_clip(video, cache, config) for video in videos}
+
+
+def report_clip(video: Path, cache: Path, config: FitConfig) -> dict[str, Any]:
+    """Fit a clip and report.
+
+    `tracked` is the share, of the frames in which the detector found the face, that were fitted and kept. `error` is
+    the distance between detected and fitted points: the median over points, then over frames, in percent of the
+    distance between the centres of the irises in the same frame. `rotation_noise` is `third_difference_noise`.
+    """
+    reader = VideoReader(video)
+    width, height = reader.properties.width, reader.properties.height
+    face = _face(reader, video, cache)
+    fit = fit_head(face.landmarks, face.tracked, width, height, float(reader.properties.frame_rate), config)
+    model = HeadModel.load()
+    shape = model.vertices(fit.identity, np.nan_to_num(fit.expression))
+    baseline_poses = poses_of_mean_face(face, width, height)
+    assumed = Intrinsics(ASSUMED_FOCAL_LENGTH * max(width, height), width / 2, height / 2, width, height)
+    mean_shape = np.broadcast_to(model.mean, shape.shape)
+    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
+    return {
+        "size": f"{width} x {height}",
+        "frames": len(found),
+        "found": round(float(found.mean()), 4),
+        "tracked": round(float(fit.tracked.sum() / found.sum()), 4),
+        "error": reprojection_error(face, shape, fit.camera_to_head, fit.intrinsics),
+        "baseline_error": reprojection_error(face, mean_shape, baseline_poses, assumed),
+        "rotation_noise": third_difference_noise(fit.camera_to_head),
+        "baseline_rotation_noise": third_difference_noise(baseline_poses),
+        "focal_length": round(fit.intrinsics.focal_length / max(width, height), 3),
+    }
+
+
+def reprojection_error(
+    face: FaceTrack,
+    shape: Float[np.ndarray, "frames points 3"],
+    camera_to_head: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+) -> float:
+    """Median distance between points as detected and as posed, in percent of the distance between the irises."""
+    good = np.isfinite(camera_to_head[:, 0, 0])
+    seen = project(transform(rigid_inverse(camera_to_head[good]), shape[good].astype(np.float64)), intrinsics)
+    landmarks = face.landmarks[good, :, :2]
+    distance = np.nanmedian(np.linalg.norm(seen - landmarks, axis=-1), axis=1)
+    right, left = (landmarks[:, center] for center in IRIS_CENTERS)
+    return round(float(100 * np.nanmedian(distance / np.linalg.norm(right - left, axis=1))), 3)
+
+
+def third_difference_noise(camera_to_head: Float[np.ndarray, "frames 4 4"]) -> float:
+    """Standard deviation in degrees of the noise of a rotation, if it is white and the head moves smoothly.
+
+    Third differences take out any motion of up to constant acceleration; of white noise they have 1 + 9 + 9 + 1 = 20
+    times the variance. The median absolute value stands for the deviation, so that real jerks do not count.
+    """
+    rotation = camera_to_head[:, :3, :3]
+    steps = rotation[1:] @ rotation[:-1].swapaxes(1, 2)
+    steps = steps[np.isfinite(steps).all((1, 2))]
+    second = np.diff(np.degrees(vector_from_rotation(steps)), n=2, axis=0)
+    deviation = 1.4826 * np.median(np.abs(second), axis=0) / np.sqrt(20)
+    return round(float(np.sqrt((deviation**2).sum())), 4)
+
+
+def _face(reader: VideoReader, video: Path, cache: Path) -> FaceTrack:
+    """The clip's landmarks, from the cache if neither the file nor the detector has changed."""
+    facts = f"{video.name} {video.stat().st_size} {inspect.getsource(VideoReader)}"
+    key = hashlib.sha256(facts.encode()).hexdigest()[:10]
+    path = cache / f"{video.stem}-{key}-{DETECTOR_KEY}.npy"
+    if not path.is_file():
+        detector = make_detector()
+        total = reader.properties.frame_count
+        found = [detector.detect(frame.image) for frame in track(reader, f"Finding the face in {video.stem}", total)]
+        save_face(path, link_longest_face(found))
+    return load_face(path)

@@ -1,0 +1,185 @@
+"""Benchmark the tracking: on rendered heads with known parameters, and on real clips.
+
+    python scripts/benchmark_tracking.py            # the rendered heads
+    python scripts/benchmark_tracking.py --clips    # and the real clips
+    python scripts/benchmark_tracking.py --sequences talk nod --fit.smoothing 1
+
+ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
+Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
+running the fit again takes seconds. Reported are, in degrees and over the frames in which the head moves freely:
+
+    rotation      angle between the head's fitted and true orientation, median and 95th percentile. Their head frames
+                  are made one by aligning the fitted and the true neutral face once per sequence: `tracking_truth.py`
+    direction     angle between the fitted and true directions from the camera to the head's origin
+    focal         error of the focal length in percent
+    correlation   of fitted with true coefficients, mean over the sequences that exercise the expression
+    still         standard deviation of the rotation of a head that does not move, in noisy pictures
+    nod           amplitude left of a nod at 4 Hz, and its lag in frames by cross-correlation
+
+The baseline is the pose of the mean face in every frame by itself (PnP), at an assumed focal length.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tyro
+from benchmark_clips import report_clips
+from benchmark_synthetic import KEY_EXPRESSIONS, SequenceReport, report_sequence, summarize
+from jaxtyping import UInt8
+from measuring import circumstances, spread_evenly, write_measurements
+from rich.console import Console
+from rich.table import Table
+from synthetic_sequences import FRAME_RATE, SEQUENCES, BenchmarkData, Sequence
+from tracking_truth import find_correspondence
+
+from tracking.clip import write_png
+from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.face_linking import FaceTrack
+from tracking.fitting import FitConfig, HeadFit, fit_head
+
+SHEET_COLUMNS = 6
+CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
+
+
+@dataclass
+class Arguments:
+    """Benchmark the tracking."""
+
+    shared: Path = Path("../shared")
+    """The folder with models/ict_facekit_packed.npz and clips/."""
+    cache: Path = Path("outputs/benchmark_tracking")
+    """Where frames and detections are kept."""
+    output: Path = Path("scripts/measurements/tracking.json")
+    """Where to write the measurements; what another part of the benchmark measured before stays in it."""
+    sequences: tuple[str, ...] = ()
+    """Run only the sequences whose names begin with one of these; nothing is written then."""
+    clips: bool = False
+    """Also measure the real clips."""
+    real_videos: tuple[Path, ...] = ()
+    """Real clips besides those in the shared folder."""
+    sheet: Path | None = None
+    """Also write a contact sheet of the rendered frames, with landmarks drawn into every second row."""
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+def main(arguments: Arguments) -> None:
+    """Render or load, fit, compare, print and write."""
+    with one_sentence_for_user_errors():
+        data = BenchmarkData(arguments.shared, arguments.cache)
+        chosen = choose(arguments.sequences)
+        if arguments.sheet is not None:
+            write_png(arguments.sheet, contact_sheet(data, chosen))
+        same_points = find_correspondence(data.heads)
+
+        def fit_clip(clip: Sequence, face: FaceTrack) -> HeadFit:
+            return fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+
+        reports = {clip.name: report_sequence(data, clip, same_points, fit_clip) for clip in chosen}
+        synthetic = {
+            **circumstances(),
+            "together": summarize(reports, chosen),
+            "sequences": {name: report.summary for name, report in reports.items()},
+        }
+        CONSOLE.print(sequence_table(reports))
+        print_together(synthetic["together"])
+        if arguments.sequences:
+            return
+        merge_measurements(arguments.output, "synthetic", synthetic)
+        if arguments.clips:
+            videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
+            clips = report_clips(videos, arguments.cache, arguments.fit)
+            CONSOLE.print(clip_table(clips))
+            merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
+        CONSOLE.print(f"Wrote {arguments.output}.")
+
+
+def choose(beginnings: tuple[str, ...]) -> list[Sequence]:
+    """The sequences whose names begin so; all of them if nothing is said.
+
+    Raises:
+        UserError: no sequence's name does.
+    """
+    chosen = [clip for clip in SEQUENCES if not beginnings or clip.name.startswith(beginnings)]
+    if not chosen:
+        names = ", ".join(clip.name for clip in SEQUENCES)
+        raise UserError(f"No sequence begins with {' or '.join(beginnings)}: there are {names}.")
+    return chosen
+
+
+def merge_measurements(path: Path, part: str, measurements: dict[str, Any]) -> None:
+    """Write one part of the measurements, and keep the others."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_measurements(path, {"what": "tracking: rendered heads and real clips", **before, part: measurements})
+
+
+def sequence_table(reports: dict[str, SequenceReport]) -> Table:
+    """One row for each sequence."""
+    table = Table("sequence", title="Rendered heads: degrees, percent; (baseline)", title_justify="left")
+    for name in ("rotation median", "95 %", "about mean", "pitch, yaw, roll", "direction", "focal", "correlation"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        row = report.summary
+        table.add_row(
+            name,
+            f"{row['rotation_median']:.2f} ({row['baseline_rotation_median']:.2f})",
+            f"{row['rotation_95']:.2f} ({row['baseline_rotation_95']:.2f})",
+            f"{row['rotation_about_mean_median']:.2f}, {row['rotation_about_mean_95']:.2f}",
+            " ".join(f"{value:+.1f}" for value in row["offset_pitch_yaw_roll"]),
+            f"{row['direction_median']:.2f} ({row['baseline_direction_median']:.2f})",
+            f"{row['focal_error_percent']:+.0f} %",
+            f"{row['correlation_mean']:.2f}" if "correlation_mean" in row else "",
+        )
+    return table
+
+
+def clip_table(clips: dict[str, dict[str, Any]]) -> Table:
+    """One row for each real clip."""
+    columns = {
+        "frames": "frames",
+        "tracked": "tracked of found",
+        "error": "reprojection, % of iris distance",
+        "baseline_error": "(frame by frame)",
+        "rotation_noise": "rotation noise, degrees",
+        "baseline_rotation_noise": "(frame by frame)",
+        "focal_length": "focal",
+    }
+    table = Table("clip", *columns.values(), title="Real clips", title_justify="left")
+    for name, row in clips.items():
+        table.add_row(name, *(str(row[key]) for key in columns))
+    return table
+
+
+def print_together(together: dict[str, Any]) -> None:
+    """All sequences' numbers, a line each."""
+    for name, value in together.items():
+        if name in ("correlation", "correlation_of_all"):
+            ordered = sorted(value.items(), key=lambda item: (item[0] not in KEY_EXPRESSIONS, item[0]))
+            value = "  ".join(f"{key} {number:.2f}" for key, number in ordered)
+        if name != "left_out_of_the_mean":
+            CONSOLE.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+
+
+def contact_sheet(data: BenchmarkData, clips: list[Sequence]) -> UInt8[np.ndarray, "height width 3"]:
+    """Frames of every sequence, and below them the same with MediaPipe's landmarks."""
+    rows = []
+    for clip in clips:
+        frames, face = data.frames(clip), data.face(clip)
+        chosen = spread_evenly(clip.frames, SHEET_COLUMNS)
+        plain = [np.array(frames[frame]) for frame in chosen]
+        drawn = [picture.copy() for picture in plain]
+        for picture, frame in zip(drawn, chosen, strict=True):
+            for x, y in face.landmarks[frame, :, :2][np.isfinite(face.landmarks[frame, :, 0])]:
+                cv2.circle(picture, (round(x * 16), round(y * 16)), 14, (0, 255, 0), -1, cv2.LINE_AA, 4)
+        for pictures in (plain, drawn):
+            row = [cv2.resize(picture, (320, 320 * clip.height // clip.width)) for picture in pictures]
+            rows.append(np.concatenate(row, axis=1))
+    return np.concatenate(rows, axis=0)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
