@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import least_squares
 
 from tracking.cameras import mean_rotation, project, rigid, rigid_inverse, rotation_from_vector, transform
@@ -23,10 +23,9 @@ from tracking.errors import UserError
 from tracking.fitting import FitConfig, fit_head
 from tracking.foreign_clip import ForeignPoses
 from tracking.head_model import HeadModel
-from tracking.head_solver import HeadProblem, HeadStates, Observations, solve_frames
+from tracking.head_problem import HeadProblem, HeadStates, Observations
 from tracking.landmark_trust import OUTER_EYE_CORNERS, iris_confidence, point_weights
-
-FRAMES_PER_CHUNK = 64
+from tracking.sequence_solver import solve_sequence
 
 
 @dataclass
@@ -37,8 +36,6 @@ class AlignmentConfig:
     """Frames that the similarity is found from, evenly spread."""
     rounds: int = 4
     """How often similarity and expressions are found in turn."""
-    expression_iterations: int = 6
-    """Steps for the expressions of a frame."""
     outlier_distance: float = 0.3
     """Centimetres from which a landmark's error counts less."""
     origin_spread: float = 6.0
@@ -105,7 +102,8 @@ def align_poses(
     """
     config = config or AlignmentConfig()
     longer = max(intrinsics.width, intrinsics.height)
-    own_config = replace(fit_config or FitConfig(), focal_length=intrinsics.focal_length / longer)
+    own_config = fit_config or FitConfig()
+    own_config = replace(own_config, camera=replace(own_config.camera, focal_length=intrinsics.focal_length / longer))
     center = (intrinsics.center_x, intrinsics.center_y)
     own = fit_head(
         landmarks,
@@ -122,25 +120,28 @@ def align_poses(
     alignment = _first_alignment(_chosen(poses, frames), rigid_inverse(own.camera_to_head[frames]), config)
     keyframes = frames[np.unique(np.linspace(0, len(frames) - 1, config.keyframes).round().astype(int))]
     seen = _chosen(poses, keyframes)
+    expression = own.expression.copy()
     for _ in range(config.rounds):
         head_to_camera = alignment.head_to_camera(seen)
-        expression = fit_expressions_to_poses(
-            head_to_camera, landmarks[keyframes], intrinsics, own.identity, own_config, config.expression_iterations
+        expression[keyframes] = fit_expressions_to_poses(
+            *(head_to_camera, landmarks[keyframes], keyframes, intrinsics),
+            *(own.identity, expression[keyframes], own_config),
         )
-        vertices = model.vertices(own.identity, expression).astype(np.float64)
+        vertices = model.vertices(own.identity, expression[keyframes]).astype(np.float64)
         alignment = _refined(alignment, seen, vertices, landmarks[keyframes, :, :2], intrinsics, config)
     head_to_camera = alignment.head_to_camera(_chosen(poses, frames))
-    expression = fit_expressions_to_poses(
-        head_to_camera, landmarks[frames], intrinsics, own.identity, own_config, config.expression_iterations
+    fitted = fit_expressions_to_poses(
+        *(head_to_camera, landmarks[frames], frames, intrinsics),
+        *(own.identity, expression[frames], own_config),
     )
-    vertices = model.vertices(own.identity, expression).astype(np.float64)
-    error = np.median(
+    vertices = model.vertices(own.identity, fitted).astype(np.float64)
+    error = np.nanmedian(
         np.linalg.norm(_seen(head_to_camera, vertices, intrinsics) - landmarks[frames, :, :2], axis=-1), 1
     )
     eyes = landmarks[frames][:, OUTER_EYE_CORNERS, :2]
-    if np.median(error / np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=1)) > config.most_error:
+    if np.nanmedian(error / np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=1)) > config.most_error:
         raise UserError(
-            f"The poses do not fit the pictures (the face is {np.median(error):.1f} pixels off): name the format with "
+            f"The poses do not fit the pictures (the face is {np.nanmedian(error):.1f} pixels off): name the format with "
             "--kind, and check that pictures and poses are of one clip."
         )
 
@@ -149,24 +150,33 @@ def align_poses(
         filled[frames] = values
         return filled
 
-    return AlignedHead(
-        alignment, spread(rigid_inverse(head_to_camera)), spread(expression), own.identity, spread(error)
-    )
+    return AlignedHead(alignment, spread(rigid_inverse(head_to_camera)), spread(fitted), own.identity, spread(error))
 
 
 def fit_expressions_to_poses(
     head_to_camera: Float[np.ndarray, "frames 4 4"],
     landmarks: Float[np.ndarray, "frames 478 3"],
+    frames: Int[np.ndarray, "frames"],
     intrinsics: Intrinsics,
     identity: Float[np.ndarray, "modes"],
+    start: Float[np.ndarray, "frames expressions"],
     config: FitConfig,
-    iterations: int,
 ) -> Float[np.ndarray, "frames expressions"]:
-    """The expressions, in [0, 1], that best explain landmarks under poses that stay as they are."""
+    """The expressions, in [0, 1], that best explain landmarks under poses that stay as they are.
+
+    Args:
+        frames: the frames' numbers, increasing; expressions are smooth in time where they are consecutive.
+        start: of the search.
+    """
     model = HeadModel.load()
     points = (landmarks - np.array([intrinsics.center_x, intrinsics.center_y, 0.0])) * np.array([1.0, -1.0, -1.0])
-    size = intrinsics.focal_length / -head_to_camera[:, 2, 3]
-    observations = Observations(points.astype(np.float32), size.astype(np.float32), iris_confidence(points))
+    found = np.isfinite(points[..., 0])
+    observations = Observations(
+        np.nan_to_num(points).astype(np.float32),
+        (intrinsics.focal_length / -head_to_camera[:, 2, 3]).astype(np.float32),
+        np.where(found, np.nan_to_num(iris_confidence(points)), 0).astype(np.float32),
+        np.full(len(points), float(np.isfinite(points).all()), np.float32),
+    )
     problem = HeadProblem(
         model,
         intrinsics.focal_length,
@@ -175,22 +185,22 @@ def fit_expressions_to_poses(
         config.outlier_distance,
         config.expression_sparsity * np.where(model.measured, 1, config.rare_expression_factor).astype(np.float32),
         config.expression_ridge,
+        config.score_weight,
         config.identity_ridge,
     )
     states = HeadStates(
         head_to_camera[:, :3, :3].astype(np.float32),
         head_to_camera[:, :3, 3].astype(np.float32),
-        np.zeros((len(points), len(model.expression_names)), np.float32),
+        start.astype(np.float32),
     )
-    parts = []
-    for first in range(0, len(points), FRAMES_PER_CHUNK):
-        chunk = slice(first, first + FRAMES_PER_CHUNK)
-        parts.append(
-            solve_frames(
-                problem, observations[chunk], identity.astype(np.float32), states[chunk], iterations, fixed_pose=True
-            )
-        )
-    return HeadStates.concatenate(parts).expression.astype(np.float64)
+    identity = identity.astype(np.float32)
+    smoothness = config.sequence.smoothness(problem, observations, identity, states)
+    solved = solve_sequence(
+        *(problem, observations, identity, states, frames, smoothness, config.sequence.iterations),
+        window=config.sequence.window,
+        fixed_pose=True,
+    )
+    return solved.expression.astype(np.float64)
 
 
 def _chosen(poses: ForeignPoses, frames: np.ndarray) -> ForeignPoses:

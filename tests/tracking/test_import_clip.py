@@ -18,6 +18,7 @@ from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics, TrackedClip
 from tracking.errors import UserError
 from tracking.face_linking import link_longest_face
+from tracking.fit_stages import CameraStage
 from tracking.fitting import FitConfig, fit_head
 from tracking.foreign_clip import ForeignClip, nearest_rigid
 from tracking.import_clip import ImportConfig, import_clip, import_expressions, read_foreign, recognize
@@ -64,7 +65,7 @@ def filmed(carphone: Path) -> Filmed:
     detector = make_detector()
     face = link_longest_face([detector.detect(image) for image in images])
     assert face.tracked.all()
-    config = FitConfig(focal_length=1.6)
+    config = FitConfig(camera=CameraStage(focal_length=1.6))
     fit = fit_head(face.landmarks, face.tracked, width, height, 7.5, config, center=CENTER)
     assert fit.tracked.all()
     return Filmed(images, face.landmarks, face.tracked, fit.camera_to_head, fit.intrinsics)
