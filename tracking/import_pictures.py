@@ -60,17 +60,21 @@ def write_pictures(
         path.parent.mkdir()
     segmenter = PortraitSegmenter(config)
 
-    def portraits(frames: list[int], task: Any) -> Iterator[PortraitFrame]:
-        for frame in frames:
+    def portraits(frames: list[int], what: str) -> Iterator[PortraitFrame]:
+        for frame in progress.track(frames, description=what):
             yield PortraitFrame(frame, foreign.image(frame), face.landmarks[frame])
-            progress.advance(task)
+
+    def written(frames: Iterator[PortraitFrame]) -> Iterator[PortraitFrame]:
+        # While the picture is at hand: the segmenter answers a frame later, and a video is not read backwards.
+        for frame in frames:
+            write_png(clip.image_path(frame.index), frame.image)
+            yield frame
 
     samples = [int(clip.frames[i]) for i in spread_evenly(len(clip.frames), config.plate_samples)]
-    task = progress.add_task("Learning hair, skin and background", total=len(samples))
-    appearance = segmenter.learn(portraits(samples, task))
+    appearance = segmenter.learn(portraits(samples, "Learning hair, skin and background"))
     write_png(clip.background_path, appearance.plate.image)
-    task = progress.add_task("Labelling the person", total=len(clip.frames))
-    for frame, matte, labels in segmenter.segment(portraits(clip.frames.tolist(), task), appearance):
+    frames = written(portraits(clip.frames.tolist(), "Labelling the person"))
+    for frame, matte, labels in segmenter.segment(frames, appearance):
         given = foreign.matte(frame)
         if given is not None:
             if given.shape != matte.shape:
@@ -78,7 +82,6 @@ def write_pictures(
             # Eight bits is what the clip stores, and what "exactly 0" must survive.
             matte = np.rint(255 * given).astype(np.float32) / 255
             labels = with_given_matte(labels, matte)
-        write_png(clip.image_path(frame), foreign.image(frame))
         write_png(clip.matte_path(frame), np.rint(255 * matte).astype(np.uint8))
         write_png(clip.label_path(frame), labels)
 

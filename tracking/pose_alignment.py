@@ -141,8 +141,8 @@ def align_poses(
     eyes = landmarks[frames][:, OUTER_EYE_CORNERS, :2]
     if np.nanmedian(error / np.linalg.norm(eyes[:, 0] - eyes[:, 1], axis=1)) > config.most_error:
         raise UserError(
-            f"The poses do not fit the pictures (the face is {np.nanmedian(error):.1f} pixels off): name the format with "
-            "--kind, and check that pictures and poses are of one clip."
+            f"The poses do not fit the pictures (the face is {np.nanmedian(error):.1f} pixels off): name the format "
+            "with --kind, and check that pictures and poses are of one clip."
         )
 
     def spread(values: np.ndarray) -> np.ndarray:
