@@ -155,6 +155,8 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any] | type] = {
     ("__builtin__", "set"): set,
     ("builtins", "set"): set,
     ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): dict,
+    ("weakref", "WeakKeyDictionary"): _StandIn,
     **{
         (module, f"{kind}_matrix"): stand_in
         for kind, stand_in in (("csc", _Sparse), ("csr", _SparseRows))

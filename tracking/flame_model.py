@@ -40,11 +40,11 @@ OPEN_MOUTH, JAW_OPENING = 0.5, np.radians(17)
 
 @dataclass
 class FlameConfig:
-    """A user's FLAME model in place of the default head model."""
+    """A user's FLAME model in place of the default head model, if both files are given."""
 
-    model: Path
+    model: Path | None = None
     """FLAME's model file: the pickle as downloaded (FLAME 2019, 2020 or 2023), or an .npz with the same arrays."""
-    landmarks: Path
+    landmarks: Path | None = None
     """FLAME's embedding of MediaPipe's landmarks, mediapipe_landmark_embedding.npz."""
     shapes: int = 80
     """How many shape components are used, of 300."""
@@ -65,16 +65,32 @@ class SurfacePoints:
         return (values[self.corners] * shares).sum(1)
 
 
-def load_flame(config: FlameConfig) -> HeadModel:
+def chosen_head_model(config: FlameConfig) -> HeadModel:
+    """The user's FLAME model if there is one, else the model that comes with the package.
+
+    Raises:
+        UserError: only one of FLAME's two files is given, is missing or is not what it should be.
+    """
+    if config.model is None and config.landmarks is None:
+        return HeadModel.load()
+    if config.model is None or config.landmarks is None:
+        raise UserError("FLAME needs two files: give its model and its mediapipe_landmark_embedding.npz.")
+    return load_flame(config.model, config.landmarks, config.shapes)
+
+
+def load_flame(model: Path, landmarks: Path, shapes: int = 80) -> HeadModel:
     """Read a FLAME model as a head model in our head space, in centimetres.
+
+    Args:
+        model, landmarks, shapes: as in `FlameConfig`.
 
     Raises:
         UserError: a file is missing or is not what it should be.
     """
-    flame = read_flame_file(config.model)
-    if not 1 <= config.shapes <= flame.shape_directions.shape[-1]:
-        raise UserError(f"FLAME has {flame.shape_directions.shape[-1]} shape components, not {config.shapes}.")
-    indices, known = read_landmark_embedding(config.landmarks, flame)
+    flame = read_flame_file(model)
+    if not 1 <= shapes <= flame.shape_directions.shape[-1]:
+        raise UserError(f"FLAME has {flame.shape_directions.shape[-1]} shape components, not {shapes}.")
+    indices, known = read_landmark_embedding(landmarks, flame)
     default = HeadModel.load()
     mean = default.mean.astype(np.float64)
     scale, rotation, _ = similarity_transform(known.of(flame.template), mean[None, indices], np.ones(len(indices)))
@@ -91,7 +107,7 @@ def load_flame(config: FlameConfig) -> HeadModel:
     turned = to_head(posed(flame, joint_turn(JAW, 0, OPEN_MOUTH * JAW_OPENING))) + centered
     places = _find_places(opened, turned, flame.triangles, indices, known)
     fields = [to_head(field) for field in movements(flame)]
-    identity = to_head(places.of(flame.shape_directions[..., : config.shapes]))
+    identity = to_head(places.of(flame.shape_directions[..., :shapes]))
     return replace(
         default,
         mean=places.of(template).astype(np.float32),

@@ -14,10 +14,21 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tracking.cameras import rotation_from_vector
+from tracking.cameras import project, rigid, rotation_from_vector, transform, vector_from_rotation
+from tracking.clip import Intrinsics
 from tracking.errors import UserError
+from tracking.fit_stages import CameraStage
+from tracking.fitting import FitConfig, fit_head
 from tracking.flame_file import read_flame_file
-from tracking.flame_model import JAW, FlameConfig, default_identity, load_flame, nearest_places, posed
+from tracking.flame_model import (
+    JAW,
+    FlameConfig,
+    chosen_head_model,
+    default_identity,
+    load_flame,
+    nearest_places,
+    posed,
+)
 from tracking.head_model import HeadModel
 
 KNOWN = tuple(range(3, 468, 5))
@@ -197,13 +208,13 @@ def test_other_files_are_told(tmp_path: Path, config: FlameConfig) -> None:
         lmk_b_coords=np.ones((20, 3)),
     )
     with pytest.raises(UserError, match="does not belong to the mesh"):
-        load_flame(FlameConfig(config.model, tmp_path / "other.npz"))
+        load_flame(config.model, tmp_path / "other.npz")
     with pytest.raises(UserError, match="lacks landmark_indices"):
-        load_flame(FlameConfig(config.model, config.model))
+        load_flame(config.model, config.model)
 
 
 def test_a_model_made_of_ours_comes_back_as_ours(config: FlameConfig) -> None:
-    model, default = load_flame(config), HeadModel.load()
+    model, default = chosen_head_model(config), HeadModel.load()
     # Points whose places are not given are found within a millimetre, most of them far nearer.
     distance = np.linalg.norm(model.mean - default.mean, axis=1)
     assert distance[list(KNOWN)].max() < 1e-4
@@ -221,13 +232,49 @@ def test_a_model_made_of_ours_comes_back_as_ours(config: FlameConfig) -> None:
 
 
 def test_a_person_keeps_their_face_in_the_default_model(config: FlameConfig) -> None:
-    model = load_flame(config)
+    model = chosen_head_model(config)
     identity = np.zeros(80)
     identity[:46] = np.random.default_rng(5).normal(0, 1, 46)
     kept = HeadModel.load().neutral(default_identity(model, identity, ridge=1e-6))
     distance = np.linalg.norm(kept - model.neutral(identity), axis=1)
     assert np.median(distance) < 0.03
     assert distance.max() < 0.3
+
+
+def test_a_clip_fitted_with_flame_is_read_without_it(config: FlameConfig) -> None:
+    model, random = chosen_head_model(config), np.random.default_rng(11)
+    assert chosen_head_model(FlameConfig()) is HeadModel.load()
+    frames = 16
+    identity = np.zeros(80)
+    identity[:10] = random.normal(0, 0.7, 10)
+    expression = np.zeros((frames, 52))
+    expression[:, model.expression_index("jawOpen")] = np.linspace(0, 0.8, frames)
+    turn = rotation_from_vector(
+        np.stack([0.1 * np.sin(np.arange(frames)), np.linspace(-0.5, 0.5, frames), np.zeros(frames)], 1)
+    )
+    pose = rigid(turn, np.tile([1.0, 0.5, -60.0], (frames, 1)))
+    points = transform(pose, model.vertices(identity, expression).astype(np.float64))
+    seen = project(points, Intrinsics(800.0, 256.0, 256.0, 512, 512))
+    depth = -(points[..., 2:] - points[..., 2:].mean(1, keepdims=True)) * 800 / 60
+    fit = fit_head(
+        np.concatenate([seen, depth], -1),
+        *(np.ones(frames, bool), 512, 512, 25.0),
+        FitConfig(flame=config, camera=CameraStage(focal_length=800 / 512)),
+    )
+    assert fit.reprojection_error.max() < 0.5
+    turned = fit.camera_to_head[:, :3, :3] @ turn
+    assert np.degrees(np.linalg.norm(vector_from_rotation(turned), axis=1)).max() < 1
+    assert np.corrcoef(fit.expression[:, model.expression_index("jawOpen")], expression.max(1))[0, 1] > 0.99
+    default = HeadModel.load()
+    assert len(fit.identity) == len(default.identity_basis)
+    error = np.linalg.norm(default.neutral(fit.identity) - model.neutral(identity), axis=1)
+    assert np.median(error) < 0.15
+
+
+def test_flame_needs_both_files(config: FlameConfig) -> None:
+    for half in (FlameConfig(model=config.model), FlameConfig(landmarks=config.landmarks)):
+        with pytest.raises(UserError, match="needs two files"):
+            chosen_head_model(half)
 
 
 def test_joints_turn_what_belongs_to_them(content: dict[str, Any], config: FlameConfig) -> None:
