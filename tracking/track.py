@@ -174,7 +174,7 @@ def _shown_progress() -> Iterator[NewBar]:
 
     def new_bar(stage: str, total: int | None, done: int = 0) -> Advance:
         for task in bars.tasks:
-            bars.update(task.id, total=task.completed if task.total is None else task.total)
+            bars.update(task.id, total=task.completed)
         task = bars.add_task(stage, total=total, completed=done)
         return lambda count: bars.advance(task, count)
 
