@@ -106,8 +106,8 @@ def import_clip(source: Path, clip: Path, config: ImportConfig | None = None) ->
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
         tracked = _describe(foreign, head, face, timestamps, partial, clip, config)
-        write_pictures(tracked, foreign, face, config.segmentation, progress)
-        tracked.save_description()
+        background_kind = write_pictures(tracked, foreign, face, config.segmentation, progress)
+        replace(tracked, background_kind=background_kind).save_description()
     return TrackedClip.load(clip)
 
 
@@ -257,6 +257,7 @@ def _describe(
             expression_names=HeadModel.load().expression_names,
             flags=flags,
         ),
+        background_kind="per-frame",
     )
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 from rich.progress import Progress
 from scipy.ndimage import distance_transform_edt
 
+from tracking.background import BackgroundKind
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError
 from tracking.face_linking import FaceTrack
@@ -54,8 +55,12 @@ def write_source(
 
 def write_pictures(
     clip: TrackedClip, foreign: ForeignClip, face: FaceTrack, config: SegmentationConfig, progress: Progress
-) -> None:
-    """Write the images, the given mattes or our own, the labels and the plate of the tracked frames."""
+) -> BackgroundKind:
+    """Write the images, the given mattes or our own, the labels and the plate of the tracked frames.
+
+    Returns:
+        Whether the plate is to be used.
+    """
     for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir()
     segmenter = PortraitSegmenter(config)
@@ -74,7 +79,8 @@ def write_pictures(
     appearance = segmenter.learn(portraits(samples, "Learning hair, skin and background"))
     write_png(clip.background_path, appearance.plate.image)
     frames = written(portraits(clip.frames.tolist(), "Labelling the person"))
-    for frame, matte, labels in segmenter.segment(frames, appearance):
+    for found in segmenter.segment(frames, appearance):
+        frame, matte, labels = found.index, found.matte, found.labels
         given = foreign.matte(frame)
         if given is not None:
             if given.shape != matte.shape:
@@ -84,6 +90,7 @@ def write_pictures(
             labels = with_given_matte(labels, matte)
         write_png(clip.matte_path(frame), np.rint(255 * matte).astype(np.uint8))
         write_png(clip.label_path(frame), labels)
+    return appearance.plate.kind
 
 
 def with_given_matte(
