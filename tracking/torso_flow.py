@@ -17,6 +17,8 @@ from tracking.regions import TORSO_LABELS, Label
 
 PICTURE_SIZE = 256
 """Longer side, in pixels, of the pictures in which clothes are followed."""
+CORNER_QUALITIES = (0.01, 0.002)
+"""Least strength of a corner, as a share of the strongest; the second for plain clothes with one bright button."""
 TORSO = sorted(int(label) for label in TORSO_LABELS - {Label.NECK})
 """The neck follows the head as much as the shoulders."""
 
@@ -110,7 +112,13 @@ class _Follower:
         return pose
 
     def _remember(self, picture: TorsoPicture, pose: Similarity) -> bool:
-        points = cv2.goodFeaturesToTrack(picture.grey, self._config.corners, 0.01, 5, mask=picture.clothes, blockSize=5)
+        points = None
+        for quality in CORNER_QUALITIES:
+            points = cv2.goodFeaturesToTrack(
+                picture.grey, self._config.corners, quality, 5, mask=picture.clothes, blockSize=5
+            )
+            if points is not None and len(points) >= self._config.least_corners:
+                break
         if points is None or len(points) < self._config.least_corners:
             return False
         # The reference stays; of the others the newest do.
