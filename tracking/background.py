@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from tracking.masked_median import masked_median
+
 NEARLY_CLEAR = 12
 """A matte below this, of 255, counts as background."""
 BAND_HEIGHT = 32
@@ -49,12 +51,10 @@ def background_plate(
         rows = slice(top, top + BAND_HEIGHT)
         if not seen[rows].any():
             continue
-        stack = np.stack([image[rows] for image in images]).astype(np.float32)
-        stack[~clear[:, rows]] = np.nan
-        stack = stack[:, seen[rows]]
-        median = np.nanmedian(stack, axis=0)
+        stack = np.stack([image[rows][seen[rows]] for image in images])
+        median, deviation = masked_median(stack, clear[:, rows][:, seen[rows]])
         # 1.48 median absolute deviations are one standard deviation of normal noise.
-        deviation = 1.48 * np.nanmedian(np.abs(stack - median), axis=0).mean(axis=-1) / 255
+        deviation = 1.48 * deviation.mean(axis=-1) / 255
         rarely_seen = clear[:, rows].sum(axis=0)[seen[rows]] < 3
         plate[rows][seen[rows]] = median
         spread[rows][seen[rows]] = np.where(rarely_seen, np.inf, deviation)

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt16
 
-from tracking.errors import UserError
+from tracking.errors import UserError, writing_failed
 
 FORMAT_NAME = "portrait-edit clip"
 FORMAT_VERSION = 2
@@ -91,10 +91,29 @@ class HeadTrack:
 
 
 @dataclass(frozen=True)
-class TrackedClip:
-    """A talking portrait whose every frame's pose, expression, matte and labels are known."""
+class ClipFolder:
+    """Where a clip's pictures are."""
 
     root: Path
+
+    def image_path(self, frame: int) -> Path:
+        return self.root / "images" / f"{frame:05d}.png"
+
+    def matte_path(self, frame: int) -> Path:
+        return self.root / "masks" / f"{frame:05d}.png"
+
+    def label_path(self, frame: int) -> Path:
+        return self.root / "labels" / f"{frame:05d}.png"
+
+    @property
+    def background_path(self) -> Path:
+        return self.root / "background.png"
+
+
+@dataclass(frozen=True)
+class TrackedClip(ClipFolder):
+    """A talking portrait whose every frame's pose, expression, matte and labels are known."""
+
     source: SourceVideo
     intrinsics: Intrinsics
     track: HeadTrack
@@ -109,19 +128,6 @@ class TrackedClip:
         """When each source frame is shown, from 0 at the first to 1 at the last."""
         stamps = self.track.presentation_timestamps.astype(np.float64)
         return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
-
-    def image_path(self, frame: int) -> Path:
-        return self.root / "images" / f"{frame:05d}.png"
-
-    def matte_path(self, frame: int) -> Path:
-        return self.root / "masks" / f"{frame:05d}.png"
-
-    def label_path(self, frame: int) -> Path:
-        return self.root / "labels" / f"{frame:05d}.png"
-
-    @property
-    def background_path(self) -> Path:
-        return self.root / "background.png"
 
     def image(self, frame: int) -> UInt8[np.ndarray, "height width 3"]:
         """The RGB crop of a tracked frame."""
@@ -238,9 +244,18 @@ def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width *channels"]) -> None:
-    """Write an 8-bit RGB or grey picture, whole or not at all."""
-    partial = path.with_suffix(".partial.png")
+    """Write an 8-bit RGB or grey picture, whole or not at all.
+
+    Raises:
+        UserError: there is no room, or the folder may not be written to.
+    """
     encoded = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    if not cv2.imwrite(str(partial), encoded):
-        raise UserError(f"Cannot write {path}: is the disk full, or the folder not yours?")
+    # OpenCV's own settings (run lengths only) are its fastest; to name a compression level is to give them up.
+    _, data = cv2.imencode(".png", encoded)
+    partial = path.with_suffix(".partial.png")
+    try:
+        partial.write_bytes(data.tobytes())
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise writing_failed(path, error) from error
     partial.replace(path)

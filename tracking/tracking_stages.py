@@ -1,0 +1,294 @@
+"""The stages from a video to a tracked clip, in their order. Each keeps its result, and is not done twice."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, UInt16
+
+from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write_png
+from tracking.clip_pictures import PictureSource, learn_appearance, make_pictures, picture_stretches
+from tracking.crop import Crop, choose_crop, stated_crop
+from tracking.errors import UserError
+from tracking.face_following import (
+    STRETCH_FRAMES,
+    Survey,
+    choose_shot,
+    describe_shots,
+    find_faces,
+    require_enough_frames,
+    require_followed,
+    stretches,
+    survey_video,
+)
+from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.face_look import FaceLook
+from tracking.fitting import HeadFit, fit_head
+from tracking.frame_flags import FrameFlag
+from tracking.frame_quality import quality_flags
+from tracking.frame_selection import NumberedShot
+from tracking.segmentation import ClipAppearance
+from tracking.track_config import TrackConfig
+from tracking.video import VideoProperties, VideoReader
+from tracking.workers import Advance, Workers, usable_cores
+from tracking.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+DECODING_MEMORY = 1_000_000_000
+"""Bytes that the decoders of all workers together may take."""
+DECODER_FRAMES = 24
+"""About how many frames a decoder holds."""
+
+
+class NewBar(Protocol):
+    """Begins to show the progress of a stage."""
+
+    def __call__(self, stage: str, total: int | None, done: int = 0) -> Advance:
+        """
+        Args:
+            stage: what is being done.
+            total: how many frames there are, if that is known.
+            done: how many of them an interrupted command has done.
+        """
+        ...
+
+
+def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_bar: NewBar) -> None:
+    """Make the clip of a video in a workshop, going on from what is there.
+
+    Raises:
+        UserError: the video shows no face that can be followed, or not where it is asked for.
+    """
+    source = reader.properties
+    stated = stated_crop(config.crop, source.width, source.height, config.size)
+    with Workers(worker_count(config, source)) as workers:
+        survey = workshop.once("survey", lambda: survey_video(reader, config, new_bar("Reading", _expected(reader))))
+        shot = workshop.once("shot", lambda: choose_shot(reader, survey, config))
+        if len(survey.shots) > 1:
+            logger.info("%s", describe_shots(reader, survey, shot))
+        face = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        crop = stated or choose_crop(
+            face.landmarks[face.tracked], source.width, source.height, config.size, config.auto_crop
+        )
+        _require_face_in_crop(face, crop, config.crop)
+        face = replace(face, landmarks=crop.to_image(face.landmarks))
+        pictures = PictureSource(reader, survey.index, crop)
+        appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
+        fit = workshop.once("fit", lambda: _fit(face, crop, reader, config, new_bar))
+        require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
+        learned = appearance()
+        clip = _clip(reader, survey, shot, crop, face, fit, workshop)
+        write_png(clip.background_path, learned.plate.image)
+        looks = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
+        clip.track.flags[clip.frames] |= quality_flags(looks, clip.track.camera_to_head[clip.frames], config.quality)
+        clip.save_description()
+
+
+def worker_count(config: TrackConfig, source: VideoProperties) -> int:
+    """How many processes work: as many as wished, but none for nothing to do, and fewer for huge pictures."""
+    frame_bytes = 1.5 * source.width * source.height
+    affordable = max(1, int(DECODING_MEMORY / (DECODER_FRAMES * frame_bytes)))
+    stretch_count = -(-source.frame_count // STRETCH_FRAMES)
+    return max(1, min(config.workers or usable_cores(), affordable, stretch_count))
+
+
+def _expected(reader: VideoReader) -> int | None:
+    return reader.properties.frame_count if reader.properties.frame_count > 1 else None
+
+
+def _threads(workers: Workers) -> int:
+    """That decode in each process: one where there are several processes, else as many as the decoder likes."""
+    return 1 if workers.count > 1 else 0
+
+
+def _piecewise(
+    name: str,
+    function: Callable[..., Any],
+    work: Mapping[str, tuple[Any, ...]],
+    frames: Mapping[str, int],
+    workshop: Workshop,
+    workers: Workers,
+    stage: str,
+    new_bar: NewBar,
+) -> Iterator[Any]:
+    """The results of a stage that is worked on in pieces, in the pieces' order.
+
+    Args:
+        work: arguments of every piece.
+        frames: how many frames every piece has.
+    """
+    todo = {key: arguments for key, arguments in work.items() if not workshop.is_kept(f"{name}-{key}")}
+    done = sum(frames.values()) - sum(frames[key] for key in todo)
+    for key, result in workers.run(function, todo, new_bar(stage, sum(frames.values()), done)):
+        workshop.keep(f"{name}-{key}", result)
+    return (workshop.kept(f"{name}-{key}") for key in work)
+
+
+def _follow_face(
+    reader: VideoReader,
+    survey: Survey,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> FaceTrack:
+    """The face in every frame of the shot."""
+    pieces = {f"{start:06d}": (start, stop) for start, stop in stretches(shot.start, shot.stop)}
+    threads = _threads(workers)
+    work = {key: (reader, survey.index, shot.start, piece, config.detector, threads) for key, piece in pieces.items()}
+    frames = {key: stop - start for key, (start, stop) in pieces.items()}
+    found = _piecewise("faces", find_faces, work, frames, workshop, workers, "Finding the face", new_bar)
+    face = link_longest_face([faces for stretch in found for faces in stretch], config.linking)
+    require_followed(face, reader)
+    return face
+
+
+def _require_face_in_crop(face: FaceTrack, crop: Crop, stated: str) -> None:
+    centers = np.nanmean(face.landmarks[face.tracked][..., :2], axis=1) - [crop.left, crop.top]
+    if ((centers >= 0) & (centers <= [crop.width, crop.height])).all(axis=1).mean() < 0.5:
+        raise UserError(f"The face is not inside --crop {stated} in most frames: give a rectangle that holds it.")
+
+
+def _begin_learning(
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> Callable[[], ClipAppearance]:
+    """Learn what person and background look like, beside the fit if there are processes for both."""
+    if workshop.is_kept("appearance"):
+        return lambda: workshop.kept("appearance")
+    rows = np.flatnonzero(face.tracked)
+    arguments = (pictures, shot.start + rows, face.landmarks[rows], config.segmentation, _threads(workers))
+    if workers.count == 1:
+        return lambda: workshop.once(
+            "appearance",
+            lambda: learn_appearance(
+                new_bar("Learning hair, skin and background", min(len(rows), config.segmentation.plate_samples)),
+                *arguments,
+            ),
+        )
+    result = workers.start(learn_appearance, *arguments)
+    return lambda: workshop.once("appearance", result)
+
+
+def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:
+    source = reader.properties
+    # A crop keeps the optical axis of the whole picture.
+    center = crop.to_image(np.array([source.width / 2, source.height / 2, 0.0]))
+    advance = new_bar("Fitting the head", int(face.tracked.sum()))
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = round(done / max(total, 1) * int(face.tracked.sum()))
+        advance(now - told)
+        told = now
+
+    return fit_head(
+        face.landmarks,
+        face.tracked,
+        crop.image_width,
+        crop.image_height,
+        float(source.frame_rate),
+        config.fit,
+        progress=progress,
+        center=(float(center[0]), float(center[1])),
+    )
+
+
+def _clip(
+    reader: VideoReader,
+    survey: Survey,
+    shot: NumberedShot,
+    crop: Crop,
+    face: FaceTrack,
+    fit: HeadFit,
+    workshop: Workshop,
+) -> TrackedClip:
+    """The clip's description, over all frames of the source."""
+    source, count = reader.properties, len(survey.index.timestamps)
+
+    def over_source(values: Float[np.ndarray, "chosen *shape"]) -> Float[np.ndarray, "frames *shape"]:
+        everywhere = np.full((count, *values.shape[1:]), np.nan, values.dtype)
+        everywhere[shot.start : shot.stop] = values
+        return everywhere
+
+    tracked = np.zeros(count, dtype=bool)
+    tracked[shot.start : shot.stop] = fit.tracked
+    flags = np.full(count, FrameFlag.OUTSIDE, dtype=np.uint16)
+    flags[shot.start : shot.stop] = _left_out(face, fit)
+    landmarks = np.where(fit.tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32)
+    return TrackedClip(
+        root=workshop.clip,
+        source=SourceVideo(
+            path=str(reader.path.resolve()),
+            width=source.width,
+            height=source.height,
+            frame_rate=str(source.frame_rate),
+            time_base=str(source.time_base),
+            crop=crop.rectangle,
+        ),
+        intrinsics=fit.intrinsics,
+        track=HeadTrack(
+            tracked=tracked,
+            presentation_timestamps=survey.index.timestamps,
+            camera_to_head=over_source(fit.camera_to_head),
+            camera_to_torso=over_source(fit.camera_to_torso),
+            expression=over_source(fit.expression),
+            identity=fit.identity,
+            landmarks=over_source(landmarks),
+            reprojection_error=over_source(fit.reprojection_error),
+            expression_names=fit.expression_names,
+            flags=flags,
+        ),
+    )
+
+
+def _left_out(face: FaceTrack, fit: HeadFit) -> UInt16[np.ndarray, "chosen"]:
+    """Why the frames that are not tracked are not."""
+    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
+    reasons = (
+        (FrameFlag.NO_FACE, ~found),
+        (FrameFlag.OUTLIER, found & ~face.tracked),
+        (FrameFlag.LOST, face.tracked & ~fit.tracked),
+    )
+    flags = np.zeros(len(found), dtype=np.uint16)
+    for flag, frames in reasons:
+        flags[frames] |= np.uint16(flag)
+    return flags
+
+
+def _make_pictures(
+    clip: TrackedClip,
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> list[FaceLook]:
+    """Write every tracked frame's image, matte and labels; returns how the face looks in each."""
+    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
+        path.parent.mkdir(exist_ok=True)
+    appearance, threads = workshop.path_of("appearance"), _threads(workers)
+    work, frames = {}, {}
+    for piece in picture_stretches(clip.frames):
+        seen = clip.frames[piece.seen]
+        key = f"{piece.own[0]:06d}"
+        frames[key] = len(piece.own)
+        landmarks = face.landmarks[seen - shot.start]
+        work[key] = (
+            pictures, ClipFolder(clip.root), piece.own, seen.tolist(), landmarks, appearance, config.segmentation,
+            threads,
+        )  # fmt: skip
+    looks = _piecewise("pictures", make_pictures, work, frames, workshop, workers, "Cutting out the person", new_bar)
+    return [look for stretch in looks for look in stretch]
