@@ -79,7 +79,15 @@ def test_matte_and_labels_agree_with_the_landmarks(tracked: TrackedClip) -> None
 
 def test_nothing_but_the_clip_is_left(tracked: TrackedClip, talk: Path) -> None:
     assert names(talk.parent) == ["talk.mp4", "talk_clip"]
-    assert names(tracked.root) == ["background.png", "images", "labels", "masks", "tracking.npz", "transforms.json"]
+    assert names(tracked.root) == [
+        "background.png",
+        "images",
+        "labels",
+        "masks",
+        "report.html",
+        "tracking.npz",
+        "transforms.json",
+    ]
     assert len(names(tracked.root / "labels")) == FRAMES
 
 
