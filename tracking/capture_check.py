@@ -145,9 +145,8 @@ def _pose(measures: CaptureMeasures) -> Finding | None:
     return Finding(
         "Views of the head",
         verdict,
-        f"turned {left:+.0f}° to {right:+.0f}°, raised {low:+.0f}° to {high:+.0f}°, leaning over {roll:.0f}°".replace(
-            "-", "\N{MINUS SIGN}"
-        ),
+        f"turned {_degrees(left)} to {_degrees(right)}, raised {_degrees(low)} to {_degrees(high)}, "
+        f"leaning over {roll:.0f}°",
         " ".join(advice),
     )
 
@@ -306,6 +305,11 @@ def _percent(share: float) -> str:
     if 0 < share < 0.01 or 0.99 < share < 1:
         return f"{100 * share:.1f}%"
     return f"{100 * share:.0f}%"
+
+
+def _degrees(angle: float) -> str:
+    """A signed whole number of degrees."""
+    return f"{round(angle):+d}°".replace("-", "\N{MINUS SIGN}")
 
 
 def _listing(names: list[str]) -> str:

@@ -110,6 +110,12 @@ def frame_seconds(clip: TrackedClip) -> Float[np.ndarray, "frames"]:
     return (stamps - stamps[0]) * float(Fraction(clip.source.time_base))
 
 
+def chosen_part(clip: TrackedClip) -> slice:
+    """From the first to the last frame that was to be tracked, or all if none was."""
+    chosen = np.flatnonzero(~has_flag(clip.track.flags, FrameFlag.OUTSIDE) | clip.track.tracked)
+    return slice(int(chosen[0]), int(chosen[-1]) + 1) if len(chosen) else slice(0, len(clip.track.flags))
+
+
 def projected_sizes(clip: TrackedClip) -> tuple[Float[np.ndarray, "frames"], Float[np.ndarray, "frames"]]:
     """Distance between the irises, and height of the face, in pixels of the clip's images; NaN where untracked.
 

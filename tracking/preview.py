@@ -1,20 +1,20 @@
 """The preview: the source's crop as a video with everything drawn onto it that was tracked, its sound kept."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from tracking.capture_measures import frame_seconds, mean_expression
+from tracking.capture_measures import chosen_part, frame_seconds, mean_expression
 from tracking.clip import TrackedClip
 from tracking.crop import Crop
 from tracking.errors import UserError
 from tracking.fitted_face import fitted_face
 from tracking.flag_words import words_for
-from tracking.frame_flags import FrameFlag, has_flag
 from tracking.head_angles import head_angles
 from tracking.overlay import draw_text, draw_tracking, enlarge, even_size, legible_scale
 from tracking.video import VideoFrame, VideoReader
@@ -64,20 +64,19 @@ def write_preview(
     path = path or clip.root / PREVIEW_NAME
     reader = VideoReader(Path(clip.source.path))
     stamps = clip.track.presentation_timestamps
-    wanted = np.flatnonzero(~has_flag(clip.track.flags, FrameFlag.OUTSIDE) | clip.track.tracked)
-    first, last = (int(wanted[0]), int(wanted[-1])) if len(wanted) else (0, len(stamps) - 1)
-    is_whole = (first, last) == (0, len(stamps) - 1)
+    part = chosen_part(clip)
+    is_whole = part == slice(0, len(stamps))
     renderer = PreviewRenderer(clip)
     with _writer(path, reader, renderer.size, with_sound=is_whole) as writer:
         done = 0
-        for frame in _part(reader, first, last):
+        for frame in islice(reader, part.start, part.stop):
             if frame.timestamp != stamps[frame.index]:
                 raise UserError(f"{clip.source.path} is no longer the video that was tracked: track it again.")
-            writer.write(renderer.draw(frame), frame.timestamp - (0 if is_whole else int(stamps[first])))
+            writer.write(renderer.draw(frame), frame.timestamp - (0 if is_whole else int(stamps[part.start])))
             done += 1
             if progress is not None:
-                progress(done, last - first + 1)
-        if done != last - first + 1:
+                progress(done, part.stop - part.start)
+        if done != part.stop - part.start:
             raise UserError(f"{clip.source.path} is no longer the video that was tracked: track it again.")
     return path
 
@@ -135,14 +134,6 @@ class PreviewRenderer:
         cv2.rectangle(canvas, (start, top + 3), (start + length, top + 12), GROOVE, -1)
         end = start + round(length * float(np.clip(value, 0, 1)))
         cv2.rectangle(canvas, (start, top + 3), (end, top + 12), BAR, -1)
-
-
-def _part(reader: VideoReader, first: int, last: int) -> Iterator[VideoFrame]:
-    for frame in reader:
-        if frame.index > last:
-            return
-        if frame.index >= first:
-            yield frame
 
 
 def _writer(path: Path, reader: VideoReader, size: tuple[int, int], with_sound: bool) -> VideoWriter:

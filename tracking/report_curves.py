@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from tracking.capture_check import SEEN_ACTION
-from tracking.capture_measures import CaptureMeasures, action_strength, frame_seconds, mean_expression
+from tracking.capture_measures import CaptureMeasures, action_strength, chosen_part, frame_seconds, mean_expression
 from tracking.capture_statistics import CaptureStatistics
 from tracking.clip import HeadTrack, TrackedClip
 from tracking.flag_words import flag_rows
-from tracking.frame_flags import FrameFlag, has_flag
 from tracking.svg_charts import Curve, Span, TimeAxis, line_chart, range_chart, scatter_chart, span_chart, spans_of
 
 GAZE = (
@@ -47,8 +46,7 @@ class ReportCurves:
 def report_curves(clip: TrackedClip, measures: CaptureMeasures, statistics: CaptureStatistics) -> ReportCurves:
     """Draw a clip's curves; frames outside of the chosen part are left off at both ends."""
     track = clip.track
-    shown = np.flatnonzero(~has_flag(track.flags, FrameFlag.OUTSIDE) | track.tracked)
-    part = slice(shown[0], shown[-1] + 1) if len(shown) else slice(None)
+    part = chosen_part(clip)
     seconds = frame_seconds(clip)
     duration = 1 / clip.source.frames_per_second
     axis = TimeAxis(seconds[part], np.arange(len(seconds))[part], duration)
