@@ -29,8 +29,8 @@ class FaceLook(NamedTuple):
     """The unwrapped face; see `is_face` for which texels are any."""
     is_seen: Bool[np.ndarray, "texels texels"]
     """Whether the spot is turned to the camera, and in the picture."""
-    sharpness: float
-    """Detail relative to contrast."""
+    sharpness: tuple[float, float]
+    """Detail across and down, relative to contrast."""
     brightness: float
     """Median brightness in [0, 1]."""
 
@@ -55,17 +55,20 @@ def look_at_face(image: UInt8[np.ndarray, "height width 3"], landmarks: Float[np
     return FaceLook(colors, is_seen, _sharpness(gray, points, size), brightness)
 
 
-def _sharpness(gray: UInt8[np.ndarray, "height width"], points: Float[np.ndarray, "478 3"], size: float) -> float:
-    """Mean size of the Laplacian inside the face's outline, relative to the brightness' standard deviation there."""
+def _sharpness(
+    gray: UInt8[np.ndarray, "height width"], points: Float[np.ndarray, "478 3"], size: float
+) -> tuple[float, float]:
+    """Mean sizes of the two second derivatives inside the face's outline, over the brightness' deviation there."""
     scale = min(1.0, SHARPNESS_FACE_SIZE / size)
     if scale < 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         points = points * scale
     face = inside(points, FACE_OVAL, gray.shape[1], gray.shape[0])
     if face.sum() < 16:
-        return 0.0
-    detail = np.abs(cv2.Laplacian(gray, cv2.CV_32F))
-    return float(detail[face].mean() / max(float(gray[face].std()), 1.0))
+        return 0.0, 0.0
+    contrast = max(float(gray[face].std()), 1.0)
+    across, down = (np.abs(cv2.Sobel(gray, cv2.CV_32F, *order, ksize=1)) for order in ((2, 0), (0, 2)))
+    return float(across[face].mean()) / contrast, float(down[face].mean()) / contrast
 
 
 def _unwrap(

@@ -28,11 +28,11 @@ RIDGE = 1e-2
 class OcclusionConfig:
     """What counts as foreign. Colours are in grey levels, from 0 to 255."""
 
-    least_difference: float = 28.0
+    least_difference: float = 16.0
     """Colours closer than this to those foretold are the face's own."""
-    deviations: float = 5.0
+    deviations: float = 4.0
     """How many standard deviations of the spot's own unexplained changes a colour must be off."""
-    least_share: float = 0.06
+    least_share: float = 0.07
     """Share of the face in sight that must be foreign, in one piece."""
 
 
@@ -64,7 +64,10 @@ def _at_usual_brightness(
 ) -> Float32[np.ndarray, "frames texels texels 3"]:
     """Frames brought to a common brightness, each by one factor: light that changes is nothing foreign."""
     usual = np.maximum(np.median(colors, axis=0), 1)
-    factors = [np.median((frame / usual)[in_sight]) if in_sight.any() else 1.0 for frame, in_sight in zip(colors, seen, strict=True)]
+    factors = [
+        np.median((frame / usual)[in_sight]) if in_sight.any() else 1.0
+        for frame, in_sight in zip(colors, seen, strict=True)
+    ]
     return colors / np.maximum(np.array(factors, dtype=np.float32), 0.1)[:, None, None, None]
 
 
@@ -93,7 +96,9 @@ def _regress(
     weights = np.zeros((design.shape[1], *colors.shape[1:]), dtype=np.float32)
     for _ in range(ROUNDS):
         spread = 1.48 * np.median(residual, axis=0)
-        counts = seen * (residual < np.maximum(config.deviations / 2 * spread, config.least_difference)).astype(np.float32)
+        counts = seen * (residual < np.maximum(config.deviations / 2 * spread, config.least_difference)).astype(
+            np.float32
+        )
         normal = np.einsum("ft,fyx,fs->yxts", design, counts, design, optimize=True) + ridge
         right = np.einsum("ft,fyx,fyxc->yxtc", design, counts, colors, optimize=True)
         weights = np.moveaxis(np.linalg.solve(normal, right), 2, 0)

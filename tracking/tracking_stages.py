@@ -83,7 +83,10 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         clip = _clip(reader, survey, shot, crop, face, fit, workshop)
         write_png(clip.background_path, learned.plate.image)
         looks = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
-        clip.track.flags[clip.frames] |= quality_flags(looks, clip.track.camera_to_head[clip.frames], config.quality)
+        track, frames = clip.track, clip.frames
+        track.flags[frames] |= quality_flags(
+            looks, track.camera_to_head[frames], track.expression[frames], config.quality
+        )
         clip.save_description()
 
 

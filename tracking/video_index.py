@@ -101,7 +101,8 @@ def read_stretch(
             for frame in _decode_from(reader, index, key, threads):
                 if frame.index < start:
                     continue
-                if first_seen is None and _checksum(frame.picture) != index.checksums[frame.index]:
+                is_astray = frame.index > start or _checksum(frame.picture) != index.checksums[start]
+                if first_seen is None and is_astray:
                     break
                 first_seen = frame.index
                 if frame.index >= stop:

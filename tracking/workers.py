@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from tracking.errors import UserError
+from tracking.errors import ResumableError
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -115,7 +115,7 @@ def _result(future: "Future[Result]") -> Result:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise UserError(
+        raise ResumableError(
             "One of the processes that track was ended from outside, most likely because memory ran out: give the same "
             "command again with --workers 1; it goes on where it stopped."
         ) from error
