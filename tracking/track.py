@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tracking.capture_measures import chosen_part
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.frame_flags import FrameFlag, has_flag
@@ -63,7 +64,8 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
             make_clip(reader, workshop, config, new_bar)
         tracked = TrackedClip.load(clip)
         if config.preview:
-            advance = new_bar("Drawing the preview", len(tracked.track.tracked))
+            part = chosen_part(tracked)
+            advance = new_bar("Drawing the preview", part.stop - part.start)
             write_preview(tracked, progress=lambda done, total: advance(1))
         write_report(tracked)
     return tracked

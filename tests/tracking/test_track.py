@@ -219,10 +219,14 @@ def test_command_refuses_unknown_options(
 def test_command_says_what_it_wrote(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96"])
+    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96", "--preview"])
     main()
     output = capsys.readouterr().out
     assert f"{FRAMES} of {FRAMES} frames tracked, 96 x 78 pixels, median reprojection error" in output
+    assert f"{tmp_path}/clip/report.html" in output
+    assert len(list(VideoReader(tmp_path / "clip" / "preview.mp4"))) == FRAMES
+    # The page names the clip by its final place.
+    assert f"ns-train portrait-edit --data {tmp_path}/clip" in (tmp_path / "clip" / "report.html").read_text()
     clip = TrackedClip.load(tmp_path / "clip")
     assert clip.image(0).shape == (78, 96, 3)
     assert (clip.intrinsics.width, clip.intrinsics.height) == (96, 78)
