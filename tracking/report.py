@@ -177,7 +177,7 @@ def _curves_section(curves: ReportCurves) -> str:
         shading.append(('<rect class="span-out" width="34" height="14"/>', "left out: not tracked, and not edited"))
     if curves.has_flagged:
         shading.append(('<rect class="span-flag" width="34" height="14"/>', "flagged: tracked, but less sure"))
-    key = _legend(shading) if shading else "<p>No frame was left out or flagged.</p>"
+    key = _legend(shading) if shading else "<p>Of the frames that were to be tracked none was left out or flagged.</p>"
     return (
         "<h2>Over time</h2><p>Rest the pointer on a chart to read its values.</p>"
         f'{key}<div class="charts">{"".join(_chart(chart) for chart in curves.charts)}</div>'

@@ -1,7 +1,9 @@
 """A tracked clip made from known poses, without a video of anybody."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,6 +68,9 @@ def _made_clip(
         filled[~tracked] = np.nan
         return filled
 
+    # Clips say which kind of background they have from the segmentation's next version on.
+    says_background = "background_kind" in {field.name for field in fields(TrackedClip)}
+    background: dict[str, Any] = {"background_kind": "plate"} if says_background else {}
     clip = TrackedClip(
         root,
         SourceVideo(str(root.parent / name), size, size, "30", "1/30", (0, 0, size, size)),
@@ -82,6 +87,7 @@ def _made_clip(
             expression_names=names,
             flags=np.array([(flags or {}).get(frame, 0) for frame in range(frames)], np.uint16),
         ),
+        **background,
     )
     wall = fill_smoothly(
         random.uniform(0, 255, (size, 2 * size, 3)).astype(np.float32), (random.random((size, 2 * size)) < 0.02) * 1.0
