@@ -35,19 +35,23 @@ HATCH = (
     'patternUnits="userSpaceOnUse"><path d="M-1 7L7 -1M-1 1L1 -1M5 7L7 5"/></pattern></defs></svg>'
 )
 """The pattern that left-out frames are shaded with, known to all charts of the page."""
+BACKGROUND_WORDS = {
+    "plate": "one picture for the whole clip: the camera stands still",
+    "per-frame": "each frame's own: the camera moves",
+}
+PLATE_WORDS = {
+    "plate": "Where the person always stood it is made up from what is around.",
+    "per-frame": "The camera moves, so this picture fits no frame well, and each frame's own background is used.",
+}
 
 
-def write_report(clip: TrackedClip, shown_as: Path | None = None) -> Path:
+def write_report(clip: TrackedClip) -> Path:
     """Write the report into the clip's folder, whole or not at all, and return its path.
-
-    Args:
-        shown_as: the folder's name in the commands that the report suggests, where the clip is still being written
-            elsewhere.
 
     Raises:
         UserError: the folder cannot be written to, or a file of the clip is missing.
     """
-    page = report_page(clip, shown_as or clip.root)
+    page = report_page(clip)
     path = clip.root / REPORT_NAME
     partial = path.with_suffix(".partial.html")
     try:
@@ -58,7 +62,7 @@ def write_report(clip: TrackedClip, shown_as: Path | None = None) -> Path:
     return path
 
 
-def report_page(clip: TrackedClip, folder: Path) -> str:
+def report_page(clip: TrackedClip) -> str:
     """The report as HTML; reads a bounded number of the clip's pictures."""
     statistics = sample_statistics(clip)
     measures = measure_capture(clip, statistics)
@@ -77,7 +81,7 @@ def report_page(clip: TrackedClip, folder: Path) -> str:
         _curves_section(report_curves(clip, measures, statistics)),
         _left_out_section(clip),
         _matte_section(clip, pictures),
-        _commands_section(clip, folder),
+        _commands_section(clip),
         "</body></html>\n",
     ]
     return "".join(parts)
@@ -107,16 +111,15 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
             "Focal length, estimated",
             f"{camera.focal_length:.0f} pixels; the video's diagonal field of view is {view:.0f}°",
         ),
-        ("Background", BACKGROUND_WORDS.get(getattr(clip, "background_kind", "plate"), "unknown")),
+        ("Background", BACKGROUND_WORDS.get(_background_kind(clip), "unknown")),
         ("Median error of the fit", error),
     ]
     return f'<dl class="facts">{"".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in facts)}</dl>'
 
 
-BACKGROUND_WORDS = {
-    "plate": "one picture for the whole clip: the camera stands still",
-    "per-frame": "each frame's own: the camera moves",
-}
+def _background_kind(clip: TrackedClip) -> str:
+    # Clips say it from the segmentation's next version on; before it all cameras were taken to stand still.
+    return getattr(clip, "background_kind", "plate")
 
 
 def _check_section(findings: list[Finding], measures: CaptureMeasures) -> str:
@@ -240,7 +243,7 @@ def _matte_section(clip: TrackedClip, pictures: list[FramePictures]) -> str:
     plate = plate_picture(clip)
     background = (
         f'<h3>The background without the person</h3><figure class="plate"><img src="{plate}" alt="Background plate" '
-        'loading="lazy"></figure><p>Where the person always stood it is made up from what is around.</p>'
+        f'loading="lazy"></figure><p>{PLATE_WORDS.get(_background_kind(clip), "")}</p>'
         if plate
         else ""
     )
@@ -251,8 +254,8 @@ def _matte_section(clip: TrackedClip, pictures: list[FramePictures]) -> str:
     )
 
 
-def _commands_section(clip: TrackedClip, folder: Path) -> str:
-    data = shlex.quote(str(folder))
+def _commands_section(clip: TrackedClip) -> str:
+    data = shlex.quote(str(clip.root))
     files = (
         ("transforms.json", "the camera, and every frame's pose"),
         ("tracking.npz", "expressions, landmarks, errors and flags of every frame"),

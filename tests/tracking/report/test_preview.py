@@ -48,7 +48,7 @@ def test_mesh_of_a_real_face_lies_on_its_landmarks(tracked: TrackedClip) -> None
 
 
 def test_a_real_clip_has_a_report(tracked: TrackedClip) -> None:
-    html = report_page(tracked, tracked.root)
+    html = report_page(tracked)
     assert f"{FRAMES} of {FRAMES}" in html
     assert f"{np.median(tracked.track.reprojection_error):.2f} pixels" in html
 

@@ -58,7 +58,7 @@ class Page(HTMLParser):
 
 
 def page_of(clip: TrackedClip) -> Page:
-    return Page(report_page(clip, clip.root))
+    return Page(report_page(clip))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def lively(make_clip: MakeClip) -> TrackedClip:
 
 
 def test_page_is_whole_and_needs_nothing_else(lively: TrackedClip) -> None:
-    html = report_page(lively, lively.root)
+    html = report_page(lively)
     page = Page(html)
     assert "script" not in page.tags
     assert "link" not in page.tags
@@ -100,7 +100,7 @@ def test_its_numbers_are_the_clips(lively: TrackedClip) -> None:
 
 
 def test_names_of_files_are_text_not_markup(lively: TrackedClip) -> None:
-    html = report_page(lively, lively.root)
+    html = report_page(lively)
     assert "<b>&.mp4" not in html
     assert "<b>&.mp4" in page_of(lively).words
 
@@ -123,6 +123,17 @@ def test_a_clip_without_faults_lists_none(make_clip: MakeClip) -> None:
     words = page_of(make_clip(frames=10)).words
     assert "Frames left out" not in words
     assert "none was left out or flagged" in words
+
+
+def test_a_moving_camera_is_said_to_move(make_clip: MakeClip) -> None:
+    clip = make_clip(frames=10)
+    still = page_of(clip).words
+    # Like `object.__setattr__` in a frozen dataclass's own constructor: the clip is nobody else's.
+    object.__setattr__(clip, "background_kind", "per-frame")
+    moving = page_of(clip).words
+    assert "the camera stands still" in still
+    assert "the camera moves" in moving
+    assert "the camera stands still" not in moving
 
 
 def test_pictures_are_embedded_and_decode(lively: TrackedClip) -> None:
@@ -149,7 +160,7 @@ def test_pictures_are_embedded_and_decode(lively: TrackedClip) -> None:
 )
 def test_unusual_clips_have_reports_too(make_clip: MakeClip, options: dict[str, object]) -> None:
     clip = make_clip(**options)
-    html = report_page(clip, clip.root)
+    html = report_page(clip)
     page = Page(html)
     assert not re.search(r"\b(nan|inf|None)\b", re.sub(r'src="[^"]*"', "", html))
     assert len(page.images) == 3 * min(12, len(clip.frames)) + 1
@@ -233,7 +244,7 @@ def test_report_of_a_long_clip_is_bounded(make_clip: MakeClip, monkeypatch: pyte
             return short.labels(frame % 60)
 
     clip = LongClip(**{**{field.name: getattr(short, field.name) for field in fields(short)}, "track": track})
-    html = report_page(clip, clip.root)
+    html = report_page(clip)
     assert len(html) < 3_000_000
     assert len(read) <= 70
 
