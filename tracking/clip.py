@@ -7,7 +7,8 @@ On disk (`nerfstudio-data` reads the same folder as a static scene):
         images/00000.png  the crop, 8-bit RGB               | one file per tracked frame, named by the frame's
         masks/00000.png   soft matte of the person, 8-bit   | number in the source video
         labels/00000.png  `tracking.regions.Label` ids      |
-        background.png    the plate: the scene without the person, as far as it was ever seen
+        background.png    the plate: the scene without the person, as far as it was ever seen; of use where
+                          transforms.json says that the background is a "plate", and not "per-frame"
         tracking.npz      the per-frame arrays of `HeadTrack`, for every frame of the source
 
 Spaces: lengths are centimetres; cameras look along -z with y up (OpenGL). Head space is the head model's own: x to the
@@ -19,12 +20,13 @@ from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt16
 
+from tracking.background import BackgroundKind
 from tracking.errors import UserError, writing_failed
 
 FORMAT_NAME = "portrait-edit clip"
@@ -117,6 +119,8 @@ class TrackedClip(ClipFolder):
     source: SourceVideo
     intrinsics: Intrinsics
     track: HeadTrack
+    background_kind: BackgroundKind
+    """Whether the plate shows what is behind the person in every frame, or each frame only shows its own."""
 
     @cached_property
     def frames(self) -> Int64[np.ndarray, "tracked"]:
@@ -145,6 +149,10 @@ class TrackedClip(ClipFolder):
         """The RGB plate, the size of the images."""
         return read_png(self.background_path, cv2.IMREAD_COLOR)
 
+    def plate(self) -> Float32[np.ndarray, "height width 3"] | None:
+        """The plate in [0, 1], or none where it is of no use: the background is each frame's own."""
+        return self.background().astype(np.float32) / 255 if self.background_kind == "plate" else None
+
     def save_description(self) -> None:
         """Write `tracking.npz`, then `transforms.json`; the folder is a tracked clip only once the latter is there."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -156,6 +164,7 @@ class TrackedClip(ClipFolder):
         description = {
             "format": FORMAT_NAME,
             "format_version": FORMAT_VERSION,
+            "background_kind": self.background_kind,
             "source": asdict(self.source),
             "camera_model": "OPENCV",
             "fl_x": camera.focal_length,
@@ -215,6 +224,7 @@ class TrackedClip(ClipFolder):
                 description["fl_x"], description["cx"], description["cy"], description["w"], description["h"]
             ),
             track=HeadTrack(**values),
+            background_kind=_background_kind(description, root),
         )
         clip._require_files()
         return clip
@@ -229,6 +239,16 @@ class TrackedClip(ClipFolder):
                 f"{missing[0]} is missing ({len(missing)} of {len(paths)} files are): track the video again with "
                 "`portrait-track`."
             )
+
+
+def _background_kind(description: dict[str, Any], root: Path) -> BackgroundKind:
+    kind: Any = description.get("background_kind")
+    if kind not in get_args(BackgroundKind):
+        raise UserError(
+            f"{root}/transforms.json does not say which background the clip has: track the video again with "
+            "`portrait-track`."
+        )
+    return kind
 
 
 def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels"]:

@@ -17,13 +17,11 @@ from tracking.crop import Crop
 from tracking.face_following import STRETCH_FRAMES
 from tracking.face_look import FaceLook, look_at_face
 from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.torso_flow import TorsoPicture
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
 from tracking.workers import Advance
 from tracking.workshop import read_stage
-
-NEIGHBORS = 2
-"""How many tracked frames on either side a stretch sees beyond its own: one more than steady a frame."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,14 @@ class PictureStretch(NamedTuple):
     own: list[int]
     """The numbers of the frames whose files are written."""
     seen: slice
-    """The positions, among all tracked frames, of those that are looked at: a few more on either side."""
+    """The positions, among all tracked frames, of those that are looked at: one more on either side."""
+
+
+class PictureRecord(NamedTuple):
+    """What later stages need of a frame whose files are written."""
+
+    look: FaceLook
+    torso: TorsoPicture
 
 
 def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
@@ -85,7 +90,7 @@ def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStret
     return [
         PictureStretch(
             own=frames[start : start + STRETCH_FRAMES].tolist(),
-            seen=slice(max(0, start - NEIGHBORS), start + STRETCH_FRAMES + NEIGHBORS),
+            seen=slice(max(0, start - 1), start + STRETCH_FRAMES + 1),
         )
         for start in starts
     ]
@@ -101,8 +106,8 @@ def make_pictures(
     appearance: Path,
     config: SegmentationConfig,
     threads: int,
-) -> list[FaceLook]:
-    """Write images, mattes and labels of some frames, and say how the face looks in them.
+) -> list[PictureRecord]:
+    """Write images, mattes and labels of some frames, and note what of them is needed later.
 
     Args:
         own: the frames whose files are written.
@@ -110,20 +115,25 @@ def make_pictures(
         landmarks: in the latter, in pixels of the clip's images.
         appearance: the file of the stage that `learn_appearance` made.
     """
-    looks: list[FaceLook] = []
+    learned: ClipAppearance = read_stage(appearance)
+    waiting: dict[int, PortraitFrame] = {}
 
     def noting(portraits: Iterator[PortraitFrame]) -> Iterator[PortraitFrame]:
         for portrait in portraits:
-            if portrait.index in own:
-                write_png(folder.image_path(portrait.index), portrait.image)
-                looks.append(look_at_face(portrait.image, portrait.landmarks))
+            waiting[portrait.index] = portrait
             yield portrait
 
-    learned: ClipAppearance = read_stage(appearance)
-    portraits = noting(source.portraits(seen, landmarks, threads))
-    for segmentation in PortraitSegmenter(config).segment(portraits, learned):
-        if segmentation.index in own:
-            write_png(folder.matte_path(segmentation.index), np.rint(255 * segmentation.matte).astype(np.uint8))
-            write_png(folder.label_path(segmentation.index), segmentation.labels)
-            advance(1)
-    return looks
+    records = []
+    wanted = set(own)
+    # What steadies the first and the last of the frames is segmented as well, by its own, and dropped.
+    for segmentation in PortraitSegmenter(config).segment(noting(source.portraits(seen, landmarks, threads)), learned):
+        frame = waiting.pop(segmentation.index)
+        if segmentation.index not in wanted:
+            continue
+        write_png(folder.image_path(frame.index), frame.image)
+        write_png(folder.matte_path(frame.index), np.rint(255 * segmentation.matte).astype(np.uint8))
+        write_png(folder.label_path(frame.index), segmentation.labels)
+        look = look_at_face(frame.image, frame.landmarks)
+        records.append(PictureRecord(look, TorsoPicture.of(frame.image, segmentation.labels)))
+        advance(1)
+    return records

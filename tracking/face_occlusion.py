@@ -47,12 +47,14 @@ def foreign_share(
     if len(looks) < 2 * FRAMES_PER_CAUSE:
         return np.zeros(len(looks))
     seen = np.stack([look.is_seen for look in looks])
-    colors = _at_usual_brightness(np.stack([look.colors for look in looks]).astype(np.float32), seen)
     design = _design(causes)
     learning = np.unique(np.linspace(0, len(looks) - 1, LEARNING_FRAMES).round().astype(int))
-    weights, spread = _regress(design[learning], colors[learning], seen[learning], config)
+    usual = np.maximum(np.median(np.stack([looks[row].colors for row in learning]), axis=0), 1).astype(np.float32)
+    colors = np.stack([_at_usual_brightness(looks[row], usual) for row in learning])
+    weights, spread = _regress(design[learning], colors, seen[learning], config)
     shares = np.zeros(len(looks))
-    for row, (frame, in_sight) in enumerate(zip(colors, seen, strict=True)):
+    for row, (look, in_sight) in enumerate(zip(looks, seen, strict=True)):
+        frame = _at_usual_brightness(look, usual)
         difference = np.abs(frame - np.tensordot(design[row], weights, 1)).max(axis=-1)
         foreign = in_sight & (difference > np.maximum(config.deviations * spread, config.least_difference))
         shares[row] = _largest_piece(foreign) / max(int(in_sight.sum()), 1)
@@ -60,15 +62,11 @@ def foreign_share(
 
 
 def _at_usual_brightness(
-    colors: Float32[np.ndarray, "frames texels texels 3"], seen: Bool[np.ndarray, "frames texels texels"]
-) -> Float32[np.ndarray, "frames texels texels 3"]:
-    """Frames brought to a common brightness, each by one factor: light that changes is nothing foreign."""
-    usual = np.maximum(np.median(colors, axis=0), 1)
-    factors = [
-        np.median((frame / usual)[in_sight]) if in_sight.any() else 1.0
-        for frame, in_sight in zip(colors, seen, strict=True)
-    ]
-    return colors / np.maximum(np.array(factors, dtype=np.float32), 0.1)[:, None, None, None]
+    look: FaceLook, usual: Float32[np.ndarray, "texels texels 3"]
+) -> Float32[np.ndarray, "texels texels 3"]:
+    """A face's colours, brought to the usual brightness by one factor: light that changes is nothing foreign."""
+    ratios = (look.colors / usual)[look.is_seen]
+    return look.colors / np.float32(max(float(np.median(ratios)), 0.1) if ratios.size else 1.0)
 
 
 def _design(causes: Float[np.ndarray, "frames causes"]) -> Float32[np.ndarray, "frames terms"]:

@@ -3,13 +3,16 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float, UInt16
 
+from tracking.background import BackgroundKind
+from tracking.cameras import rigid_inverse
 from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write_png
-from tracking.clip_pictures import PictureSource, learn_appearance, make_pictures, picture_stretches
+from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
 from tracking.face_following import (
@@ -30,10 +33,12 @@ from tracking.frame_flags import FrameFlag
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.segmentation import ClipAppearance
+from tracking.torso_flow import TorsoPicture, follow_torso
+from tracking.torso_motion import measured_torso_poses
 from tracking.track_config import TrackConfig
 from tracking.video import VideoProperties, VideoReader
 from tracking.workers import Advance, Workers, usable_cores
-from tracking.workshop import Workshop
+from tracking.workshop import Workshop, write_stage
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +85,10 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         fit = workshop.once("fit", lambda: _fit(face, crop, reader, config, new_bar))
         require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
         learned = appearance()
-        clip = _clip(reader, survey, shot, crop, face, fit, workshop)
+        clip = _clip(reader, survey, shot, crop, face, fit, learned.plate.kind, workshop)
         write_png(clip.background_path, learned.plate.image)
-        looks = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
-        track, frames = clip.track, clip.frames
-        track.flags[frames] |= quality_flags(
-            looks, track.camera_to_head[frames], track.expression[frames], config.quality
-        )
+        records = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
+        _add_what_pictures_tell(clip, shot, records, config)
         clip.save_description()
 
 
@@ -117,17 +119,26 @@ def _piecewise(
     stage: str,
     new_bar: NewBar,
 ) -> Iterator[Any]:
-    """The results of a stage that is worked on in pieces, in the pieces' order.
+    """The results of a stage that is worked on in pieces, in the pieces' order, one at a time.
 
     Args:
         work: arguments of every piece.
         frames: how many frames every piece has.
     """
-    todo = {key: arguments for key, arguments in work.items() if not workshop.is_kept(f"{name}-{key}")}
+    todo = {
+        key: (workshop.path_of(f"{name}-{key}"), function, arguments)
+        for key, arguments in work.items()
+        if not workshop.is_kept(f"{name}-{key}")
+    }
     done = sum(frames.values()) - sum(frames[key] for key in todo)
-    for key, result in workers.run(function, todo, new_bar(stage, sum(frames.values()), done)):
-        workshop.keep(f"{name}-{key}", result)
+    for _ in workers.run(_make_and_keep, todo, new_bar(stage, sum(frames.values()), done)):
+        pass
     return (workshop.kept(f"{name}-{key}") for key in work)
+
+
+def _make_and_keep(advance: Advance, path: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Keep a result where it is made: all of a long clip's together are too large for one process."""
+    write_stage(path, function(advance, *arguments))
 
 
 def _follow_face(
@@ -204,6 +215,7 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         config.fit,
         progress=progress,
         center=(float(center[0]), float(center[1])),
+        expression_scores=face.expression_scores,
     )
 
 
@@ -214,6 +226,7 @@ def _clip(
     crop: Crop,
     face: FaceTrack,
     fit: HeadFit,
+    background_kind: BackgroundKind,
     workshop: Workshop,
 ) -> TrackedClip:
     """The clip's description, over all frames of the source."""
@@ -252,6 +265,7 @@ def _clip(
             expression_names=fit.expression_names,
             flags=flags,
         ),
+        background_kind=background_kind,
     )
 
 
@@ -278,8 +292,8 @@ def _make_pictures(
     config: TrackConfig,
     workers: Workers,
     new_bar: NewBar,
-) -> list[FaceLook]:
-    """Write every tracked frame's image, matte and labels; returns how the face looks in each."""
+) -> Iterator[PictureRecord]:
+    """Write every tracked frame's image, matte and labels; gives a record of each."""
     for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir(exist_ok=True)
     appearance, threads = workshop.path_of("appearance"), _threads(workers)
@@ -293,5 +307,30 @@ def _make_pictures(
             pictures, ClipFolder(clip.root), piece.own, seen.tolist(), landmarks, appearance, config.segmentation,
             threads,
         )  # fmt: skip
-    looks = _piecewise("pictures", make_pictures, work, frames, workshop, workers, "Cutting out the person", new_bar)
-    return [look for stretch in looks for look in stretch]
+    made = _piecewise("pictures", make_pictures, work, frames, workshop, workers, "Cutting out the person", new_bar)
+    return (record for stretch in made for record in stretch)
+
+
+def _add_what_pictures_tell(
+    clip: TrackedClip, shot: NumberedShot, records: Iterator[PictureRecord], config: TrackConfig
+) -> None:
+    """Into the clip's track: how the shoulders move, and which frames show the face less well."""
+    track, frames = clip.track, clip.frames
+    looks: list[FaceLook] = []
+
+    def torsos() -> Iterator[TorsoPicture]:
+        for record in records:
+            looks.append(record.look)
+            yield record.torso
+
+    similarities = follow_torso(torsos(), config.fit.torso.flow)
+    track.camera_to_torso[frames] = measured_torso_poses(
+        similarities,
+        rigid_inverse(track.camera_to_head[frames]),
+        frames - shot.start,
+        shot.length,
+        clip.intrinsics,
+        clip.source.frames_per_second,
+        config.fit.torso,
+    )
+    track.flags[frames] |= quality_flags(looks, track.camera_to_head[frames], track.expression[frames], config.quality)

@@ -44,35 +44,20 @@ class Workshop:
 
     def is_kept(self, name: str) -> bool:
         """Whether a stage's result is there."""
-        return self._path(name).is_file()
+        return self.path_of(name).is_file()
 
     def kept(self, name: str) -> Any:
         """A stage's result."""
-        with self._path(name).open("rb") as file:
-            return pickle.load(file)
-
-    def keep(self, name: str, result: Any) -> None:
-        """Keep a stage's result, whole or not at all."""
-        partial = self._path(name).with_suffix(".partial")
-        try:
-            with partial.open("wb") as file:
-                pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise writing_failed(partial, error) from error
-        partial.replace(self._path(name))
+        return read_stage(self.path_of(name))
 
     def once(self, name: str, make: Callable[[], Result]) -> Result:
         """The stage's result, which is made only if it is not there yet."""
         if not self.is_kept(name):
-            self.keep(name, make())
+            write_stage(self.path_of(name), make())
         return self.kept(name)
 
     def path_of(self, name: str) -> Path:
-        """The file of a stage's result, for a process that reads it with `read_stage`."""
-        return self._path(name)
-
-    def _path(self, name: str) -> Path:
+        """The file of a stage's result, for `read_stage` and `write_stage` in another process."""
         return self.folder / "stages" / f"{name}.pickle"
 
 
@@ -80,6 +65,18 @@ def read_stage(path: Path) -> Any:
     """A stage's result from its file."""
     with path.open("rb") as file:
         return pickle.load(file)
+
+
+def write_stage(path: Path, result: Any) -> None:
+    """Write a stage's result to its file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            pickle.dump(result, file, protocol=pickle.HIGHEST_PROTOCOL)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise writing_failed(partial, error) from error
+    partial.replace(path)
 
 
 def work_identity(video: Path, options: dict[str, Any]) -> dict[str, Any]:
