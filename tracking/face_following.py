@@ -1,204 +1,148 @@
-"""The first half of tracking: which frames there are, which of them are tracked, and where the face is in each.
+"""Faces measured frame after frame, by a model that looks at one upright face at a time.
 
-The video is decoded once to see what it holds (`survey_video`), and the frames that are wanted once more to look for
-faces, in stretches of fixed length. Every stretch has a detector of its own, which sees a few frames before it, since
-detectors look where the face was; so what is found does not depend on how many processes look.
+Faces are followed by looking where they were in the frame before, and looked for anew in every frame that has room for
+more. What is kept from frame to frame is only where to look: the landmarks are measured afresh, from several slightly
+different looks at the face, half of them mirrored, whose mean jumps less and does not prefer a side.
 """
 
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
-from tracking.choose_detector import DetectorConfig, make_detector
-from tracking.errors import UserError
-from tracking.face_linking import FaceTrack
-from tracking.frame_selection import NumberedShot, clock, frame_times, seconds_of, shots_in_span
+from tracking.face_appearance import face_appearance
+from tracking.face_finder import SAME_FACE, FaceFinder
+from tracking.face_square import FaceSquare
+from tracking.head_model import HeadModel
 from tracking.landmarks import DetectedFace
-from tracking.shots import ShotFinder, thumbnail
-from tracking.track_config import TrackConfig
-from tracking.video import VideoReader
-from tracking.video_index import IndexBuilder, VideoIndex, read_stretch, timestamps_after
-from tracking.workers import Advance
+from tracking.picture_pyramid import PicturePyramid
 
-logger = logging.getLogger(__name__)
+LEAST_SQUARE = 20
+"""Faces that fill a smaller square, in pixels, are left alone."""
+MOST_TRIES = 4
+"""How often the square is put right before the face is taken as it is."""
+SETTLED = (0.06, 1.12, 0.12)
+"""A square is right when the face in it is off by less than this: shares of its side, ratio of sizes, radians."""
+LEAST_OVERSAMPLING = 1.2
+"""Large pictures are halved as long as a face's square keeps this many times the pixels that the model sees."""
 
-STRETCH_FRAMES = 64
-"""How many frames one piece of work has."""
-WARM_UP_FRAMES = 8
-"""How many frames before a stretch its detector sees."""
-GREATEST_DETECTION_SIDE = 1920
-"""Faces of larger pictures are looked for in a reduced copy with this longer side, in pixels."""
-PROBES = 5
-"""In how many frames of a shot a face is looked for."""
-LEAST_PROBES_WITH_FACE = 2
-
-CUT_OFF_SHARE = 0.9
-"""A video with a smaller share of the frames that it says it has is damaged."""
-LEAST_FRAMES = 10
-"""Fewer frames than this say too little about a head."""
-LEAST_TRACKED_SHARE = 0.5
-"""The face must be followed in at least this share of the frames."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a video holds, and which part of it is asked for."""
-
-    index: VideoIndex
-    start: int
-    stop: int
-    """The span of frames that is asked for, the latter not included."""
-    shots: list[NumberedShot]
-    """What of the video's shots lies in the span, in order."""
+Look = tuple[float, float, float, float, bool]
+"""Shift across and down as shares of the square's side, growth, turn in radians, and whether it is mirrored."""
+STRAIGHT: Look = (0.0, 0.0, 1.0, 0.0, False)
+MIRRORED: Look = (0.0, 0.0, 1.0, 0.0, True)
+ASKEW: tuple[Look, ...] = ((0.03, 0.02, 1.05, 0.06, True), (-0.03, -0.02, 0.95, -0.06, True))
+ASKEW_TOO: tuple[Look, ...] = ((-0.03, 0.02, 1.05, -0.06, False), (0.03, -0.02, 0.95, 0.06, False))
+LOOKS: dict[int, tuple[Look, ...]] = {
+    1: (STRAIGHT,),
+    2: (STRAIGHT, MIRRORED),
+    3: (STRAIGHT, *ASKEW),
+    6: (STRAIGHT, MIRRORED, *ASKEW, *ASKEW_TOO),
+}
+"""The looks that are averaged. Of those tried, these come closest to the mean of 48 random ones for their number."""
+Samples = Literal[1, 2, 3, 6]
 
 
-def survey_video(reader: VideoReader, config: TrackConfig, advance: Advance) -> Survey:
-    """Decode a video once, as far as it is wanted, and note its frames and its shots.
+class FaceModel(Protocol):
+    """Measures one face that fills a square picture upright."""
 
-    Raises:
-        UserError: nothing lies in the span that is asked for, or too little.
-    """
-    time_base = reader.properties.time_base
-    start_time = seconds_of(config.start, "--start") or 0.0
-    end_time = seconds_of(config.end, "--end")
-    if end_time is not None and end_time <= start_time:
-        raise UserError(f"--end {config.end} is not after --start {start_time:g}: give a later time.")
-    builder, finder = IndexBuilder(), ShotFinder(config.shots)
-    first, start, count, time, is_whole = 0, None, 0, 0.0, True
-    for frame in reader.decode():
-        first = frame.timestamp if frame.index == 0 else first
-        time = float((frame.timestamp - first) * time_base)
-        if start is None and time >= start_time:
-            start = frame.index
-        if start is not None and (
-            (end_time is not None and time >= end_time)
-            or (config.max_frames is not None and frame.index >= start + config.max_frames)
-        ):
-            is_whole = False
-            break
-        builder.add(frame)
-        finder.add(thumbnail(frame.picture))
-        count += 1
-        advance(1)
-    if start is None or start >= count:
-        raise UserError(
-            f"There is no frame of {reader.path} from --start {config.start or 0} on, for the video ends at "
-            f"{clock(time)}: give an earlier time."
-        )
-    claimed = reader.properties.frame_count
-    if is_whole and count < CUT_OFF_SHARE * claimed:
-        logger.warning("%s ends after %d of about %d frames: it may be cut off.", reader.path, count, claimed)
-    index = builder.index()
-    if not is_whole:
-        index = builder.index(timestamps_after(reader, int(index.timestamps[-1])))
-    require_learnable(count - start, f"{reader.path} has" if is_whole and not start else "The chosen part has")
-    shots = shots_in_span(finder.shots(float(reader.properties.frame_rate)), start, count)
-    return Survey(index, start, count, shots)
+    pixels: int
+    """Side of the pictures that the model is to be given."""
+    margin: float
+    """Side of the picture over that of the face's `FaceSquare`."""
+
+    def process(self, image: UInt8[np.ndarray, "pixels pixels 3"]) -> DetectedFace | None:
+        """The face, its landmarks as shares of the picture; None where the model sees none."""
+        ...
 
 
-def require_learnable(count: int, whose: str) -> None:
-    """Raise a `UserError` if so many frames are too few."""
-    if count < LEAST_FRAMES:
-        frames = "1 frame" if count == 1 else f"{count} frames"
-        raise UserError(f"{whose} {frames}, too few to learn a head: give at least {LEAST_FRAMES}.")
+class FaceFollower:
+    """Keeps the places of several faces, and measures each in every frame."""
+
+    def __init__(self, model: FaceModel, finder: FaceFinder, max_faces: int, samples: Samples) -> None:
+        self._model = model
+        self._finder = finder
+        self._max_faces = max_faces
+        self._looks = LOOKS[samples]
+        head = HeadModel.load()
+        self._mirrored_points = head.mirror
+        self._mirrored_scores = mirrored_expressions(head.expression_names)
+        self._squares: list[FaceSquare] = []
+
+    def measure(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedFace]:
+        """The faces of the next frame, those seen in the frame before first."""
+        picture = PicturePyramid(image)
+        faces: list[DetectedFace] = []
+        for square in self._squares:
+            self._add_face(faces, picture, square)
+        if len(faces) < self._max_faces:
+            for square in self._finder.find(picture, small_too=not faces):
+                self._add_face(faces, picture, square)
+        self._squares = [FaceSquare.around(face.landmarks) for face in faces]
+        return faces
+
+    def _add_face(self, faces: list[DetectedFace], picture: PicturePyramid, square: FaceSquare) -> None:
+        if len(faces) == self._max_faces or _is_one_of(square, faces):
+            return
+        face = self._measure_face(picture, square)
+        if face is not None and not _is_one_of(FaceSquare.around(face.landmarks), faces):
+            faces.append(face)
+
+    def _measure_face(self, picture: PicturePyramid, square: FaceSquare) -> DetectedFace | None:
+        """The face in a square, which is moved until the face fills it as the model expects."""
+        for _ in range(MOST_TRIES):
+            face = self._look(picture, square, STRAIGHT)
+            if face is None:
+                return None
+            seen = FaceSquare.around(face.landmarks)
+            if seen.size < LEAST_SQUARE:
+                return None
+            if _is_settled(square, seen):
+                break
+            square = seen
+        looks = [face, *(self._look(picture, square, look) for look in self._looks[1:])]
+        face = _mean_face([look for look in looks if look is not None])
+        return face._replace(appearance=face_appearance(picture, FaceSquare.around(face.landmarks)))
+
+    def _look(self, picture: PicturePyramid, square: FaceSquare, look: Look) -> DetectedFace | None:
+        across, down, growth, turn, mirrored = look
+        square = square.shifted(across, down, growth * self._model.margin, turn)
+        pixels = self._model.pixels
+        reduction = picture.reduction_to(square.size, LEAST_OVERSAMPLING * pixels)
+        face = self._model.process(square.reduced(reduction).cut(picture.reduced(reduction), pixels, mirrored))
+        if face is None:
+            return None
+        points, scores = face.landmarks, face.expression_scores
+        if mirrored:
+            points = points[self._mirrored_points]
+            scores = None if scores is None else scores[self._mirrored_scores]
+        return DetectedFace(square.to_picture(points, mirrored), scores)
 
 
-def choose_shot(reader: VideoReader, survey: Survey, config: TrackConfig) -> NumberedShot:
-    """The shot that is asked for, or the longest in which a face is seen now and then.
-
-    Raises:
-        UserError: there is no such shot, or it is too short.
-    """
-    shots = survey.shots
-    if config.shot is not None:
-        chosen = [shot for shot in shots if shot.number == config.shot]
-        if not chosen:
-            numbers = f"shot {shots[0].number}" if len(shots) == 1 else f"shots {shots[0].number} to {shots[-1].number}"
-            raise UserError(f"There is no shot {config.shot}: the chosen part of {reader.path} has {numbers}.")
-        require_learnable(chosen[0].length, f"Shot {config.shot} has")
-        return chosen[0]
-    longest_first = sorted(shots, key=lambda shot: -shot.length)
-    if len(shots) == 1:
-        return shots[0]
-    detector = make_detector(config.detector)
-    for shot in longest_first:
-        if shot.length < LEAST_FRAMES:
-            break
-        probes = np.linspace(shot.start, shot.stop - 1, PROBES + 2).round().astype(int)[1:-1]
-        images = (
-            reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE)
-            for probe in probes
-            for frame in read_stretch(reader, survey.index, probe, probe + 1)
-        )
-        if sum(bool(detector.detect(image)) for image in images) >= LEAST_PROBES_WITH_FACE:
-            return shot
-    require_learnable(longest_first[0].length, f"The longest of the {len(shots)} shots of {reader.path} has")
-    return longest_first[0]
+def mirrored_expressions(names: Sequence[str]) -> Int[np.ndarray, "expressions"]:
+    """The expression that each one changes places with in the mirror: jawLeft with jawRight, jawOpen with itself."""
+    swap = {"Left": "Right", "Right": "Left"}
+    places = {name: index for index, name in enumerate(names)}
+    mirrored = (next((name[: -len(side)] + swap[side] for side in swap if name.endswith(side)), name) for name in names)
+    return np.array([places[name] for name in mirrored])
 
 
-def describe_shots(reader: VideoReader, survey: Survey, chosen: NumberedShot) -> str:
-    """One sentence on which shot was taken, and which others there are."""
-    times = frame_times(survey.index.timestamps, reader.properties.time_base)
-
-    def span(shot: NumberedShot) -> str:
-        end = times[shot.stop] if shot.stop < len(times) else times[-1] + 1 / float(reader.properties.frame_rate)
-        return f"{shot.number} ({clock(times[shot.start])} to {clock(end)})"
-
-    others = [span(shot) for shot in survey.shots if shot.number != chosen.number]
-    listed = ", ".join(others[:20]) + (f" and {len(others) - 20} more" if len(others) > 20 else "")
-    return (
-        f"{len(survey.shots)} shots: tracking shot {span(chosen)}; --shot takes another of {listed}."
-        if others
-        else f"One shot: {span(chosen)}."
+def _mean_face(faces: list[DetectedFace]) -> DetectedFace:
+    scores: list[Float[np.ndarray, "expressions"]] = [
+        face.expression_scores for face in faces if face.expression_scores is not None
+    ]
+    return DetectedFace(
+        np.mean([face.landmarks for face in faces], axis=0), np.mean(scores, axis=0) if scores else None
     )
 
 
-def stretches(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The pieces of fixed length that a range of frames is worked on in."""
-    for first in range(start, stop, STRETCH_FRAMES):
-        yield first, min(first + STRETCH_FRAMES, stop)
+def _is_one_of(square: FaceSquare, faces: list[DetectedFace]) -> bool:
+    return any(square.distance(FaceSquare.around(face.landmarks)) < SAME_FACE for face in faces)
 
 
-def find_faces(
-    advance: Advance,
-    reader: VideoReader,
-    index: VideoIndex,
-    shot_start: int,
-    stretch: tuple[int, int],
-    config: DetectorConfig,
-    threads: int,
-) -> list[list[DetectedFace]]:
-    """The faces in every frame of a stretch, in pixels of the source."""
-    detector = make_detector(config)
-    start, stop = stretch
-    properties = reader.properties
-    found = []
-    for frame in read_stretch(reader, index, max(shot_start, start - WARM_UP_FRAMES), stop, threads):
-        image = reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE)
-        faces = detector.detect(image)
-        if frame.index < start:
-            continue
-        enlarge = np.array([properties.width / image.shape[1], properties.height / image.shape[0], 0])
-        enlarge[2] = enlarge[0]
-        found.append([face._replace(landmarks=(face.landmarks * enlarge).astype(np.float32)) for face in faces])
-        advance(1)
-    # A decoder may give out fewer frames than it did the first time, from a damaged file.
-    return found + [[] for _ in range(stop - start - len(found))]
-
-
-def require_followed(face: FaceTrack, reader: VideoReader) -> None:
-    """Raise a `UserError` if there is no face, or it was followed in too few frames."""
-    if not face.tracked.any():
-        raise UserError(f"No face was found in {reader.path}: give a video of a person facing the camera.")
-    require_enough_frames(int(face.tracked.sum()), len(face.tracked), reader)
-
-
-def require_enough_frames(tracked: int, count: int, reader: VideoReader) -> None:
-    """Raise a `UserError` if so many of the chosen frames say too little about a head."""
-    if tracked < max(LEAST_FRAMES, LEAST_TRACKED_SHARE * count):
-        raise UserError(
-            f"One face could be followed in only {tracked} of the {count} frames of {reader.path}: choose a part that "
-            "shows the same face throughout, with --start and --end or --shot."
-        )
+def _is_settled(square: FaceSquare, seen: FaceSquare) -> bool:
+    distance, ratio, turn = SETTLED
+    # The difference of two angles, in (-pi, pi].
+    turned = abs((seen.rotation - square.rotation + np.pi) % (2 * np.pi) - np.pi)
+    grown = max(square.size, seen.size) / min(square.size, seen.size)
+    return square.distance(seen) < distance and grown < ratio and turned < turn

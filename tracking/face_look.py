@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from tracking.face_regions import FACE_OVAL, inside
+from tracking.face_shape import face_size
 from tracking.head_model import HeadModel
-from tracking.landmarks import face_size
 
 TEXTURE_SIZE = 40
 """Side of the unwrapped face, in texels."""

@@ -15,19 +15,16 @@ from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write
 from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
-from tracking.face_following import (
+from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.face_look import FaceLook
+from tracking.face_search import (
     STRETCH_FRAMES,
-    Survey,
-    choose_shot,
-    describe_shots,
     find_faces,
+    never_moves,
     require_enough_frames,
     require_followed,
     stretches,
-    survey_video,
 )
-from tracking.face_linking import FaceTrack, link_longest_face
-from tracking.face_look import FaceLook
 from tracking.fitting import HeadFit, fit_head
 from tracking.frame_flags import FrameFlag
 from tracking.frame_quality import quality_flags
@@ -37,6 +34,7 @@ from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
 from tracking.track_config import TrackConfig
 from tracking.video import VideoProperties, VideoReader
+from tracking.video_survey import Survey, choose_shot, describe_shots, survey_video
 from tracking.workers import Advance, Workers, usable_cores
 from tracking.workshop import Workshop, write_stage
 
@@ -158,6 +156,10 @@ def _follow_face(
     found = _piecewise("faces", find_faces, work, frames, workshop, workers, "Finding the face", new_bar)
     face = link_longest_face([faces for stretch in found for faces in stretch], config.linking)
     require_followed(face, reader)
+    if never_moves(face):
+        logger.warning(
+            "The face in %s never moves, as in a photograph: an avatar of it can be turned, but not talk.", reader.path
+        )
     return face
 
 

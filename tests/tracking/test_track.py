@@ -121,17 +121,23 @@ def test_a_finished_clip_is_not_overwritten_unasked(tracked: TrackedClip, talk: 
         track_video(talk, tracked.root)
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_a_failure_half_way_leaves_no_clip(
-    tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+def test_an_interrupted_command_leaves_no_clip_and_the_next_goes_on(
+    tmp_path: Path, talk: Path, tracked: TrackedClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise failure
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking.tracking_stages, "make_pictures", fail)
-    with pytest.raises(failure):
-        track_video(talk, tmp_path / "clip")
+    with monkeypatch.context() as patches:
+        patches.setattr(tracking.tracking_stages, "make_pictures", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == [".clip.tracking"]
+    for finished in ("survey_video", "find_faces", "fit_head", "learn_appearance"):
+        monkeypatch.setattr(tracking.tracking_stages, finished, interrupt)
+    clip = track_video(talk, tmp_path / "clip")
+    assert names(tmp_path) == ["clip"]
+    np.testing.assert_array_equal(clip.track.camera_to_head, tracked.track.camera_to_head)
+    np.testing.assert_array_equal(clip.matte(7), tracked.matte(7))
 
 
 def test_a_failed_overwrite_keeps_the_old_clip(
