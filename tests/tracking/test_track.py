@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_matte_and_labels_agree_with_the_landmarks(tracked: TrackedClip) -> None
         assert matte[y, x] == 1
         assert labels[y, x] == Label.FACE_SKIN
         assert (labels == Label.HAIR).mean() > 0.02
+
+
+def test_the_shoulders_are_measured_and_the_car_is_a_plate(tracked: TrackedClip) -> None:
+    torso = tracked.track.camera_to_torso
+    assert np.isfinite(torso).all()
+    # The guess from the head never turns the torso; what is seen of the jacket does.
+    assert np.ptp(torso[:, 1, 0]) > 1e-3
+    assert np.abs(torso[:, 1, 0]).max() < 0.2
+    assert tracked.background_kind == "plate"
+    plate = tracked.plate()
+    assert plate is not None
+    assert replace(tracked, background_kind="per-frame").plate() is None
 
 
 def test_nothing_but_the_clip_is_left(tracked: TrackedClip, talk: Path) -> None:
