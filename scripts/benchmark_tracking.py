@@ -41,6 +41,7 @@ from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.photometric import PhotometricConfig, refine_fit
 
 SHEET_COLUMNS = 6
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
@@ -58,6 +59,9 @@ class Arguments:
     """Where to write the measurements; what another part of the benchmark measured before stays in it."""
     sequences: tuple[str, ...] = ()
     """Run only the sequences whose names begin with one of these; nothing is written then."""
+    exact_landmarks: bool = False
+    """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's; nothing
+    is written then."""
     clips: bool = False
     """Also measure the real clips."""
     real_videos: tuple[Path, ...] = ()
@@ -65,6 +69,7 @@ class Arguments:
     sheet: Path | None = None
     """Also write a contact sheet of the rendered frames, with landmarks drawn into every second row."""
     fit: FitConfig = field(default_factory=FitConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
 
 def main(arguments: Arguments) -> None:
@@ -77,9 +82,15 @@ def main(arguments: Arguments) -> None:
         same_points = find_correspondence(data.heads)
 
         def fit_clip(clip: Sequence, face: FaceTrack) -> HeadFit:
-            return fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+            fit = fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+            if not arguments.photometric.enabled:
+                return fit
+            frames = data.frames(clip)
+            return refine_fit(fit, lambda frame: np.array(frames[frame]), arguments.photometric)
 
-        reports = {clip.name: report_sequence(data, clip, same_points, fit_clip) for clip in chosen}
+        reports = {
+            clip.name: report_sequence(data, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
+        }
         synthetic = {
             **circumstances(),
             "together": summarize(reports, chosen),
@@ -87,7 +98,7 @@ def main(arguments: Arguments) -> None:
         }
         CONSOLE.print(sequence_table(reports))
         print_together(synthetic["together"])
-        if arguments.sequences:
+        if arguments.sequences or arguments.exact_landmarks:
             return
         merge_measurements(arguments.output, "synthetic", synthetic)
         if arguments.clips:

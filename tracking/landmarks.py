@@ -33,4 +33,3 @@ class LandmarkDetector(Protocol):
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedFace]:
         """The faces in an RGB image. Frames are given in the order of the video."""
         ...
-
