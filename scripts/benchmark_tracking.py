@@ -103,7 +103,7 @@ def main(arguments: Arguments) -> None:
         merge_measurements(arguments.output, "synthetic", synthetic)
         if arguments.clips:
             videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
-            clips = report_clips(videos, arguments.cache, arguments.fit)
+            clips = report_clips(videos, arguments.cache, arguments.fit, arguments.photometric)
             CONSOLE.print(clip_table(clips))
             merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
         CONSOLE.print(f"Wrote {arguments.output}.")
