@@ -2,7 +2,8 @@
 
     python scripts/benchmark_tracking.py            # the rendered heads
     python scripts/benchmark_tracking.py --clips    # and the real clips
-    python scripts/benchmark_tracking.py --sequences talk nod --fit.smoothing 1
+    python scripts/benchmark_tracking.py --sequences talk nod --fit.camera.focal-length 1.75
+    python scripts/benchmark_tracking.py --photometric.enabled    # the same with the photometric refinement
 
 ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
 Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
@@ -100,12 +101,13 @@ def main(arguments: Arguments) -> None:
         print_together(synthetic["together"])
         if arguments.sequences or arguments.exact_landmarks:
             return
-        merge_measurements(arguments.output, "synthetic", synthetic)
+        refined = "_photometric" if arguments.photometric.enabled else ""
+        merge_measurements(arguments.output, f"synthetic{refined}", synthetic)
         if arguments.clips:
             videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
             clips = report_clips(videos, arguments.cache, arguments.fit, arguments.photometric)
             CONSOLE.print(clip_table(clips))
-            merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
+            merge_measurements(arguments.output, f"clips{refined}", {**circumstances(), "clips": clips})
         CONSOLE.print(f"Wrote {arguments.output}.")
 
 

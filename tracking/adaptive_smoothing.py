@@ -33,44 +33,46 @@ def white_noise(series: Float[np.ndarray, "frames channels"]) -> Float[np.ndarra
 
 def smooth_quiet_parts(
     series: Float[np.ndarray, "frames channels"],
-    noise: Float[np.ndarray, "channels"],
+    information: Float[np.ndarray, "frames channels channels"],
     frames: Int[np.ndarray, "frames"],
-    strength: Float[np.ndarray, "channels"],
+    strength: float,
 ) -> Float[np.ndarray, "frames channels"]:
-    """The series z that minimises, in every channel,
+    """The series z that minimises, over all channels together,
 
-        sum_t (y_t - z_t)^2 + sum_t s_t b_t^2        with b_t = z_{t-1} - 2 z_t + z_{t+1}
+        sum_t (z_t - y_t)' H_t (z_t - y_t) + sum_t sum_i s_ti b_ti^2        with b_t = z_{t-1} - 2 z_t + z_{t+1}
 
-    Symmetric in time, hence without lag (Whittaker 1923). The stiffness s_t adapts to the series: strength / (1 + q^4),
-    q being the root mean square of the bends b of y around frame t, in units of `MOTION_THRESHOLD` times what white
-    noise of the given deviation would make them, sqrt(6) times the deviation. A nod or a blink is stiffened no more
-    than its own noise demands.
+    Symmetric in time, hence without lag (Whittaker 1923). Channels give way together as their information allows: if a
+    turn and a shift look alike, smoothing one moves the other. The stiffness s adapts to the series: strength / v_i /
+    (1 + q^4), v being the variance of the channel by the information, and q the root mean square of the bends of y
+    around the frame, in units of `MOTION_THRESHOLD` times what the channel's white noise would make them. A nod is
+    stiffened no more than its own noise demands.
 
     Args:
         series: one row for each of `frames`.
-        noise: standard deviation of the channels' noise; channels without noise stay as they are.
+        information: H, positive definite; its unit does not matter.
         frames: numbers of the frames, increasing; across gaps nothing is smoothed.
-        strength: the greatest stiffness of each channel; 0 leaves it as it is.
+        strength: the greatest stiffness.
     """
-    smooth = series.astype(np.float64).copy()
-    if len(series) < 3:
-        return smooth
+    count, channels = series.shape
+    if count < 3 or strength == 0:
+        return series.astype(np.float64)
     consecutive = (np.diff(frames)[1:] == 1) & (np.diff(frames)[:-1] == 1)
-    bends = np.diff(smooth, n=2, axis=0) * consecutive[:, None]
-    usual = MOTION_THRESHOLD * np.sqrt(6) * np.maximum(noise, 1e-12)
+    bends = np.diff(series, n=2, axis=0) * consecutive[:, None]
+    usual = MOTION_THRESHOLD * np.sqrt(6) * np.maximum(white_noise(series), 1e-12)
     # The filter keeps a running sum, which may end a hair below zero.
     energy = uniform_filter1d(bends**2, SURROUNDINGS, axis=0, mode="nearest").clip(0)
-    motion = np.sqrt(energy) / usual
-    stiffness = strength / (1 + motion**4) * consecutive[:, None]
-    for channel in np.flatnonzero((noise > 0) & (strength > 0)):
-        bands = np.zeros((3, len(smooth)))
-        s = stiffness[:, channel]
-        bands[0] = 1
-        bands[0, :-2] += s
-        bands[0, 1:-1] += 4 * s
-        bands[0, 2:] += s
-        bands[1, :-2] -= 2 * s
-        bands[1, 1:-1] -= 2 * s
-        bands[2, :-2] += s
-        smooth[:, channel] = solveh_banded(bands, smooth[:, channel], lower=True)
-    return smooth
+    variance = np.median(np.linalg.inv(information).diagonal(axis1=1, axis2=2), axis=0)
+    stiffness = strength / variance / (1 + (energy / usual**2) ** 2) * consecutive[:, None]
+    bands = np.zeros((2 * channels + 1, count * channels))
+    for offset in range(channels):
+        rows = np.arange(channels - offset)
+        bands[offset].reshape(count, channels)[:, : channels - offset] = information[:, rows + offset, rows]
+    same, following, second = (bands[step * channels].reshape(count, channels) for step in range(3))
+    same[:-2] += stiffness
+    same[1:-1] += 4 * stiffness
+    same[2:] += stiffness
+    following[:-2] -= 2 * stiffness
+    following[1:-1] -= 2 * stiffness
+    second[:-2] += stiffness
+    right = np.einsum("tij,tj->ti", information, series)
+    return solveh_banded(bands, right.reshape(-1), lower=True).reshape(count, channels)

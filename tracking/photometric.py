@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from tracking.adaptive_smoothing import smooth_quiet_parts, white_noise
+from tracking.adaptive_smoothing import smooth_quiet_parts
 from tracking.cameras import (
     mean_rotation,
     project,
@@ -65,10 +65,8 @@ class PhotometricConfig:
     landmark_trust: float = 0.001
     """Cost of moving all of the model's points in the picture by one hundredth of the face's width; a mean squared
     difference of 1 in normalised brightness costs 1."""
-    pose_smoothing: float = 20.0
+    smoothing: float = 20.0
     """Stiffness in time of the refined poses where the head hardly moves; 0 leaves every frame by itself."""
-    expression_smoothing: float = 1.0
-    """The same for expressions, which are quicker."""
     expression_trust: float = 0.01
     """Cost of changing an expression coefficient by 1, in the same unit."""
 
@@ -87,19 +85,6 @@ class _State:
             self.translation + step[3:POSE_SIZE],
             np.clip(self.expression + step[POSE_SIZE:], 0, 1),
         )
-
-    def series(self, middle: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "unknowns"]:
-        """The state as numbers that are smooth in time: the turn from a middle rotation, direction, log distance."""
-        x, y, z = self.translation
-        turn = vector_from_rotation(self.rotation @ middle.T)
-        return np.concatenate([turn, [x / z, y / z, np.log(-z)], self.expression])
-
-    @classmethod
-    def from_series(cls, values: Float[np.ndarray, "unknowns"], middle: Float[np.ndarray, "3 3"]) -> "_State":
-        """The inverse of `series`."""
-        distance = np.exp(values[5])
-        translation = -distance * np.array([values[3], values[4], 1.0])
-        return cls(rotation_from_vector(values[:3]) @ middle, translation, np.clip(values[POSE_SIZE:], 0, 1))
 
     def since(self, start: "_State") -> Float[np.ndarray, "unknowns"]:
         """The step that leads here."""
@@ -133,24 +118,38 @@ class PhotometricRefiner:
 
     def refine(self, read_image: ReadImage, progress: Callable[[int, int], None] | None = None) -> list[_State]:
         """Poses and expressions of the tracked frames, refined."""
-        states = list(self.start)
+        states, hessians = list(self.start), [np.empty(0)] * len(self.start)
         rounds, count = self.config.rounds, len(self.frames)
         for number in range(rounds):
             textures = self.gather_texture(states, read_image)
             for row, frame in enumerate(self.frames):
-                states[row] = self.refine_frame(self.start[row], states[row], read_image(int(frame)), textures)
+                image = read_image(int(frame))
+                states[row], hessians[row] = self.refine_frame(self.start[row], states[row], image, textures)
                 if progress is not None:
                     progress(number * count + row + 1, rounds * count)
-        return self.smooth(states)
+        return self.smooth(states, hessians)
 
-    def smooth(self, states: list[_State]) -> list[_State]:
-        """Take out the noise that frames do not share: each was moved by itself."""
+    def smooth(self, states: list[_State], hessians: list[Float[np.ndarray, "unknowns unknowns"]]) -> list[_State]:
+        """Take out the noise of the poses that frames do not share, each having been moved by itself.
+
+        Expressions answer to the poses as each frame's Hessian says, so that the picture stays explained.
+        """
         middle = mean_rotation(np.stack([state.rotation for state in states]))
-        series = np.stack([state.series(middle) for state in states])
-        strength = np.full(series.shape[1], self.config.expression_smoothing)
-        strength[:POSE_SIZE] = self.config.pose_smoothing
-        smooth = smooth_quiet_parts(series, white_noise(series), self.frames, strength)
-        return [_State.from_series(row, middle) for row in smooth]
+        series = np.stack(
+            [np.concatenate([vector_from_rotation(state.rotation @ middle.T), state.translation]) for state in states]
+        )
+        answers = [np.linalg.solve(h[POSE_SIZE:, POSE_SIZE:], h[POSE_SIZE:, :POSE_SIZE]) for h in hessians]
+        information = np.stack(
+            [
+                hessian[:POSE_SIZE, :POSE_SIZE] - hessian[:POSE_SIZE, POSE_SIZE:] @ answer
+                for hessian, answer in zip(hessians, answers, strict=True)
+            ]
+        )
+        steps = smooth_quiet_parts(series, information, self.frames, self.config.smoothing) - series
+        return [
+            state.moved(np.concatenate([step, -answer @ step]))
+            for state, step, answer in zip(states, steps, answers, strict=True)
+        ]
 
     def gather_texture(self, states: list[_State], read_image: ReadImage) -> list["Texture"]:
         """The texture at each blur, from frames spread over the clip."""
@@ -165,14 +164,19 @@ class PhotometricRefiner:
 
     def refine_frame(
         self, start: _State, state: _State, image: UInt8[np.ndarray, "height width 3"], textures: list["Texture"]
-    ) -> _State:
-        """Move one frame's pose and expression to where the frame shows the texture."""
+    ) -> tuple[_State, Float[np.ndarray, "unknowns unknowns"]]:
+        """Move one frame's pose and expression to where the frame shows the texture.
+
+        Returns:
+            The state, and the cost's Hessian: how surely each unknown is known.
+        """
         window, seen = self.look_at(state, image)
         anchor = self.anchor(start)
+        hessian = anchor
         for blur, texture in zip(self.config.blurs, textures, strict=True):
             feature, used = self.feature(window, blur), seen & texture.known
             if used.sum() < 2 * len(anchor):
-                return state
+                break
             best = self.cost(state, start, window, feature, texture, used, anchor)
             damping = 1e-3
             for _ in range(self.config.steps):
@@ -193,7 +197,7 @@ class PhotometricRefiner:
                     state, best, damping = candidate, value, damping / 5
                 else:
                     damping *= 30
-        return state
+        return state, hessian
 
     def look_at(
         self, state: _State, image: UInt8[np.ndarray, "height width 3"]

@@ -19,8 +19,7 @@ CONFIG = PhotometricConfig(
     face_size=100,
     landmark_trust=1e-5,
     expression_trust=1e-4,
-    pose_smoothing=0.0,
-    expression_smoothing=0.0,
+    smoothing=0.0,
 )
 DISPLACED = 3
 """The frame that the fit has wrong."""
