@@ -39,10 +39,10 @@ class PortraitDataset(InputDataset):
         }
 
     @cached_property
-    def plate(self) -> Float[np.ndarray, "height width 3"]:
-        """The clean background plate, in [0, 1]."""
+    def plate(self) -> Float[np.ndarray, "height width 3"] | None:
+        """The clean background plate, in [0, 1]; none where the background moves."""
         clip: TrackedClip = self.metadata["clip"]
-        return clip.background().astype(np.float32) / 255
+        return clip.plate()
 
 
 @dataclass

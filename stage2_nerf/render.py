@@ -55,7 +55,7 @@ class PortraitRenderer:
         self.detail = detail
         self.cameras = clip_cameras(clip, clip.frames).to(pipeline.device)
         self.row_of_frame = {int(frame): row for row, frame in enumerate(clip.frames)}
-        self.plate = clip.background().astype(np.float32) / 255
+        self.plate = clip.plate()
 
     def render(
         self, number: int, frame: UInt8[np.ndarray, "height width 3"], prompt: EditPrompt | None

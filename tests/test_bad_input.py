@@ -57,6 +57,7 @@ def write_clip(root: Path) -> TrackedClip:
             expression_names=tuple(model.expression_names),
             flags=np.zeros(FRAMES, dtype=np.uint16),
         ),
+        background_kind="plate",
     )
     for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir(parents=True)

@@ -2,15 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from tracking.masked_median import masked_median
+
 NEARLY_CLEAR = 12
 """A matte below this, of 255, counts as background."""
 BAND_HEIGHT = 32
 """Rows whose medians are taken at a time; bounds the memory used."""
+
+MOVING_SPREAD = 0.06
+"""A pixel of the scene whose colours, in [0, 1], have a greater standard deviation than this moves."""
+MOST_MOVING = 0.4
+"""A scene of which a greater share of pixels moves is no plate: a car's window may, a hand-held camera's all does."""
+
+BackgroundKind = Literal["plate", "per-frame"]
+"""Whether the clip's plate shows what is behind the person, or only each frame does: the camera or the scene moves."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,17 @@ class BackgroundPlate:
     spread: Float32[np.ndarray, "height width"]
     """How much a pixel of the scene changes over the clip: the standard deviation of colours in [0, 1]; infinite where
     the scene was hardly ever seen."""
+
+    @property
+    def moving_share(self) -> float:
+        """The share of the scene, as far as it was seen, that changes over the clip."""
+        seen = np.isfinite(self.spread)
+        return float((self.spread[seen] > MOVING_SPREAD).mean()) if seen.any() else 1.0
+
+    @property
+    def kind(self) -> BackgroundKind:
+        """Whether the plate is to be used. Flat walls make one however the camera moves."""
+        return "plate" if self.moving_share <= MOST_MOVING else "per-frame"
 
 
 def background_plate(
@@ -49,12 +71,10 @@ def background_plate(
         rows = slice(top, top + BAND_HEIGHT)
         if not seen[rows].any():
             continue
-        stack = np.stack([image[rows] for image in images]).astype(np.float32)
-        stack[~clear[:, rows]] = np.nan
-        stack = stack[:, seen[rows]]
-        median = np.nanmedian(stack, axis=0)
+        stack = np.stack([image[rows][seen[rows]] for image in images])
+        median, deviation = masked_median(stack, clear[:, rows][:, seen[rows]])
         # 1.48 median absolute deviations are one standard deviation of normal noise.
-        deviation = 1.48 * np.nanmedian(np.abs(stack - median), axis=0).mean(axis=-1) / 255
+        deviation = 1.48 * deviation.mean(axis=-1) / 255
         rarely_seen = clear[:, rows].sum(axis=0)[seen[rows]] < 3
         plate[rows][seen[rows]] = median
         spread[rows][seen[rows]] = np.where(rarely_seen, np.inf, deviation)
@@ -86,12 +106,13 @@ def fill_smoothly(
 def local_background(
     image: Float[np.ndarray, "height width 3"],
     matte: Float[np.ndarray, "height width"],
-    plate: Float[np.ndarray, "height width 3"],
+    plate: Float[np.ndarray, "height width 3"] | None,
 ) -> Float32[np.ndarray, "height width 3"]:
     """What one frame would show without the person. All values are in [0, 1].
 
     Exactly the image where the matte is 0. Near the person's edge, the frame's own background carried inwards
-    (normalised convolution, Knutsson & Westin 1993); the plate deep inside.
+    (normalised convolution, Knutsson & Westin 1993); deep inside the plate, or where there is none the frame's own
+    background continued smoothly.
     """
     image = np.asarray(image, dtype=np.float32)
     clear = (matte == 0).astype(np.uint8)
@@ -100,6 +121,8 @@ def local_background(
     # Just outside the matte some of the person's colour remains; what is carried inwards comes from further out.
     source = cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, size // 128))
     half = (max(1, width // 2), max(1, height // 2))
+    if plate is None:
+        plate = _continued(image, source)
     weight = cv2.resize(source.astype(np.float32), half, interpolation=cv2.INTER_AREA)[..., None]
     colors = cv2.resize(cv2.copyTo(image, source), half, interpolation=cv2.INTER_AREA)
     weighted = np.concatenate([colors, weight], axis=-1)
@@ -115,3 +138,17 @@ def local_background(
     blend = cv2.resize(np.concatenate([added, share], axis=-1), (width, height), interpolation=cv2.INTER_LINEAR)
     background = blend[..., 3:] * np.asarray(plate, dtype=np.float32) + blend[..., :3]
     return np.asarray(cv2.copyTo(image, clear, background))
+
+
+def _continued(
+    image: Float32[np.ndarray, "height width 3"], known: UInt8[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "height width 3"]:
+    """A smooth continuation of what is known of one frame; its mean colour where nothing is."""
+    height, width = known.shape
+    if not known.any():
+        return np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
+    quarter = (max(1, width // 4), max(1, height // 4))
+    weight = cv2.resize(known.astype(np.float32), quarter, interpolation=cv2.INTER_AREA)
+    colors = cv2.resize(cv2.copyTo(image, known), quarter, interpolation=cv2.INTER_AREA)
+    colors = colors / np.maximum(weight, 1e-6)[..., None]
+    return cv2.resize(fill_smoothly(colors, weight), (width, height), interpolation=cv2.INTER_LINEAR)

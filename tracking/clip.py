@@ -7,7 +7,8 @@ On disk (`nerfstudio-data` reads the same folder as a static scene):
         images/00000.png  the crop, 8-bit RGB               | one file per tracked frame, named by the frame's
         masks/00000.png   soft matte of the person, 8-bit   | number in the source video
         labels/00000.png  `tracking.regions.Label` ids      |
-        background.png    the plate: the scene without the person, as far as it was ever seen
+        background.png    the plate: the scene without the person, as far as it was ever seen; of use where
+                          transforms.json says that the background is a "plate", and not "per-frame"
         tracking.npz      the per-frame arrays of `HeadTrack`, for every frame of the source
 
 Spaces: lengths are centimetres; cameras look along -z with y up (OpenGL). Head space is the head model's own: x to the
@@ -19,13 +20,14 @@ from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt16
 
-from tracking.errors import UserError
+from tracking.background import BackgroundKind
+from tracking.errors import UserError, writing_failed
 
 FORMAT_NAME = "portrait-edit clip"
 FORMAT_VERSION = 2
@@ -91,24 +93,10 @@ class HeadTrack:
 
 
 @dataclass(frozen=True)
-class TrackedClip:
-    """A talking portrait whose every frame's pose, expression, matte and labels are known."""
+class ClipFolder:
+    """Where a clip's pictures are."""
 
     root: Path
-    source: SourceVideo
-    intrinsics: Intrinsics
-    track: HeadTrack
-
-    @cached_property
-    def frames(self) -> Int64[np.ndarray, "tracked"]:
-        """The source frame numbers that tracked and therefore have files."""
-        return np.flatnonzero(self.track.tracked)
-
-    @cached_property
-    def times(self) -> Float[np.ndarray, "frames"]:
-        """When each source frame is shown, from 0 at the first to 1 at the last."""
-        stamps = self.track.presentation_timestamps.astype(np.float64)
-        return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
 
     def image_path(self, frame: int) -> Path:
         return self.root / "images" / f"{frame:05d}.png"
@@ -122,6 +110,34 @@ class TrackedClip:
     @property
     def background_path(self) -> Path:
         return self.root / "background.png"
+
+
+@dataclass(frozen=True)
+class TrackedClip(ClipFolder):
+    """A talking portrait whose every frame's pose, expression, matte and labels are known."""
+
+    source: SourceVideo
+    intrinsics: Intrinsics
+    track: HeadTrack
+    background_kind: BackgroundKind
+    """Whether the plate shows what is behind the person in every frame, or each frame only shows its own."""
+
+    @cached_property
+    def frames(self) -> Int64[np.ndarray, "tracked"]:
+        """The source frame numbers that tracked and therefore have files."""
+        return np.flatnonzero(self.track.tracked)
+
+    @cached_property
+    def times(self) -> Float[np.ndarray, "frames"]:
+        """When each source frame is shown, from 0 at the first to 1 at the last."""
+        stamps = self.track.presentation_timestamps.astype(np.float64)
+        return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
+
+    @cached_property
+    def seconds(self) -> Float[np.ndarray, "frames"]:
+        """When each source frame is shown, in seconds from the first."""
+        stamps = self.track.presentation_timestamps
+        return (stamps - stamps[0]) * float(Fraction(self.source.time_base))
 
     def image(self, frame: int) -> UInt8[np.ndarray, "height width 3"]:
         """The RGB crop of a tracked frame."""
@@ -139,6 +155,10 @@ class TrackedClip:
         """The RGB plate, the size of the images."""
         return read_png(self.background_path, cv2.IMREAD_COLOR)
 
+    def plate(self) -> Float32[np.ndarray, "height width 3"] | None:
+        """The plate in [0, 1], or none where it is of no use: the background is each frame's own."""
+        return self.background().astype(np.float32) / 255 if self.background_kind == "plate" else None
+
     def save_description(self) -> None:
         """Write `tracking.npz`, then `transforms.json`; the folder is a tracked clip only once the latter is there."""
         self.root.mkdir(parents=True, exist_ok=True)
@@ -150,6 +170,7 @@ class TrackedClip:
         description = {
             "format": FORMAT_NAME,
             "format_version": FORMAT_VERSION,
+            "background_kind": self.background_kind,
             "source": asdict(self.source),
             "camera_model": "OPENCV",
             "fl_x": camera.focal_length,
@@ -209,6 +230,7 @@ class TrackedClip:
                 description["fl_x"], description["cx"], description["cy"], description["w"], description["h"]
             ),
             track=HeadTrack(**values),
+            background_kind=_background_kind(description, root),
         )
         clip._require_files()
         return clip
@@ -225,6 +247,16 @@ class TrackedClip:
             )
 
 
+def _background_kind(description: dict[str, Any], root: Path) -> BackgroundKind:
+    kind: Any = description.get("background_kind")
+    if kind not in get_args(BackgroundKind):
+        raise UserError(
+            f"{root}/transforms.json does not say which background the clip has: track the video again with "
+            "`portrait-track`."
+        )
+    return kind
+
+
 def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels"]:
     """Read an 8-bit picture as RGB or grey.
 
@@ -238,9 +270,18 @@ def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width *channels"]) -> None:
-    """Write an 8-bit RGB or grey picture, whole or not at all."""
-    partial = path.with_suffix(".partial.png")
+    """Write an 8-bit RGB or grey picture, whole or not at all.
+
+    Raises:
+        UserError: there is no room, or the folder may not be written to.
+    """
     encoded = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
-    if not cv2.imwrite(str(partial), encoded):
-        raise UserError(f"Cannot write {path}: is the disk full, or the folder not yours?")
+    # OpenCV's own settings (run lengths only) are its fastest; to name a compression level is to give them up.
+    _, data = cv2.imencode(".png", encoded)
+    partial = path.with_suffix(".partial.png")
+    try:
+        partial.write_bytes(data.tobytes())
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise writing_failed(path, error) from error
     partial.replace(path)

@@ -1,8 +1,10 @@
 """A user's mistake, told in one sentence instead of a traceback."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -10,6 +12,17 @@ class UserError(ValueError):
 
     The message is one sentence or two: what is wrong, and what to do about it.
     """
+
+
+class ResumableError(UserError):
+    """A mistake after whose cure the same command goes on: what it has finished is kept."""
+
+
+def writing_failed(path: Path, error: OSError) -> UserError:
+    """What to say when the system refuses to write."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResumableError(f"There is no room left to write {path}: free some, then give the same command again.")
+    return UserError(f"Cannot write {path} ({error.strerror}): choose another place, or change its permissions.")
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import importlib
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
+from tracking.landmarks import DetectedFace
 from tracking.mediapipe_models import load_solutions, silenced_native_log
 
 MESH_INPUT_SIZE = 192
@@ -45,6 +46,9 @@ PRESENCE_OPTION = "facelandmarkcpu__ThresholdingCalculator.threshold"
 class FaceMeshModel:
     """Maps a square cut around a face to its mesh. Calls have no memory of each other."""
 
+    pixels = MESH_INPUT_SIZE
+    margin = 1.0
+
     def __init__(self, least_presence: float) -> None:
         """
         Args:
@@ -75,7 +79,7 @@ class FaceMeshModel:
             # The first run is when its threads say what they have to say.
             self.process(np.zeros((MESH_INPUT_SIZE, MESH_INPUT_SIZE, 3), np.uint8))
 
-    def process(self, image: UInt8[np.ndarray, "size size 3"]) -> Float[np.ndarray, "478 3"] | None:
-        """Landmarks as shares of the image (x right, y down, z into the scene); None where the model sees no face."""
+    def process(self, image: UInt8[np.ndarray, "pixels pixels 3"]) -> DetectedFace | None:
+        """The face, its landmarks as shares of the picture; None where the model sees none."""
         found: Any = self._graph.process({"image": np.ascontiguousarray(image), "square": self._whole_image})
-        return None if found.matrix is None else found.matrix.T.astype(np.float64)
+        return None if found.matrix is None else DetectedFace(found.matrix.T.astype(np.float64))

@@ -31,7 +31,7 @@ class FaceSquare:
     def around(cls, face: Face) -> "FaceSquare":
         """The square of a face that was seen, by the rule of MediaPipe's face_landmark_landmarks_to_roi."""
         points = face[:, :2]
-        lowest, highest = points.min(axis=0), points.max(axis=0)
+        lowest, highest = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
         across = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
         x, y = (lowest + highest) / 2
         return cls(

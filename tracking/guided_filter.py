@@ -5,11 +5,7 @@ OpenCV has one in its contributed modules, which are missing where a package put
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
-
-MAX_FITTED_SIZE = 256
-"""Longer side, in pixels, at which the filter's coefficients are fitted. They are smooth, so enlarging them loses
-little: He & Sun 2015, "Fast Guided Filter"."""
+from jaxtyping import Float32, UInt8
 
 
 class GuidedFilter:
@@ -22,50 +18,52 @@ class GuidedFilter:
             radius: half the side of the window, in pixels of the guide.
             smoothness: variance of the guide below which a window counts as flat.
         """
-        height, width = guide.shape[:2]
-        scale = min(1.0, MAX_FITTED_SIZE / max(height, width))
-        self._guide = cv2.split(guide)
-        self._small_size = (round(width * scale), round(height * scale))
-        reach = max(1, round(radius * scale))
-        self._window = (2 * reach + 1, 2 * reach + 1)
-        self._small_guide = cv2.split(self._shrink(guide))
-        self._mean_guide = [self._mean(channel) for channel in self._small_guide]
-
-        def covariance(i: int, j: int) -> Float32[np.ndarray, "h w"]:
-            product = self._mean(self._small_guide[i] * self._small_guide[j])
-            return product - self._mean_guide[i] * self._mean_guide[j] + (smoothness if i == j else 0)
-
-        rr, rg, rb = covariance(0, 0), covariance(0, 1), covariance(0, 2)
-        gg, gb, bb = covariance(1, 1), covariance(1, 2), covariance(2, 2)
+        self._guide = guide
+        self._window = (2 * radius + 1, 2 * radius + 1)
+        self._mean_guide = self._mean(guide)
+        # The products of the channels with each other, of which the window's covariances are made.
+        left, right = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
+        products = self._mean(guide[..., left] * guide[..., right])
+        products -= self._mean_guide[..., left] * self._mean_guide[..., right]
+        rr, rg, rb, gg, gb, bb = cv2.split(products)
+        rr, gg, bb = rr + smoothness, gg + smoothness, bb + smoothness
         # The symmetric 3 x 3 matrix is inverted by its cofactors.
         i_rr, i_rg, i_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
         i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-        determinant = rr * i_rr + rg * i_rg + rb * i_rb
-        cofactors = np.stack([i_rr, i_rg, i_rb, i_rg, i_gg, i_gb, i_rb, i_gb, i_bb])
-        self._inverse = (cofactors / determinant).reshape(3, 3, *cofactors.shape[1:])
+        scale = 1 / (rr * i_rr + rg * i_rg + rb * i_rb)
+        rows = ((i_rr, i_rg, i_rb), (i_rg, i_gg, i_gb), (i_rb, i_gb, i_bb))
+        self._inverse = [[entry * scale for entry in row] for row in rows]
 
     def smooth(self, picture: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
         """Equations 14 to 16 of the paper: in every window, the picture as a linear function of the guide."""
-        small = self._shrink(picture)
-        mean = self._mean(small)
-        covariance = [
-            self._mean(channel * small) - mean_channel * mean
-            for channel, mean_channel in zip(self._small_guide, self._mean_guide, strict=True)
-        ]
-        slopes = np.einsum("ij...,j...->i...", self._inverse, np.stack(covariance))
-        offset = mean - np.einsum("i...,i...->...", slopes, np.stack(self._mean_guide))
-        result = self._enlarge(self._mean(offset), picture.shape)
-        for slope, channel in zip(slopes, self._guide, strict=True):
-            result += self._enlarge(self._mean(slope), picture.shape) * channel
+        line = self._fit(picture)
+        return (line[..., :3] * self._guide).sum(axis=-1) + line[..., 3]
+
+    def smooth_at(
+        self, picture: Float32[np.ndarray, "height width"], larger: UInt8[np.ndarray, "rows columns 3"]
+    ) -> Float32[np.ndarray, "rows columns"]:
+        """The same at the size of a larger picture of what the guide shows.
+
+        The coefficients are smooth, so enlarging them loses little, and the larger picture's edges are met: He & Sun
+        2015, "Fast Guided Filter".
+        """
+        rows, columns = larger.shape[:2]
+        line = cv2.resize(self._fit(picture), (columns, rows), interpolation=cv2.INTER_LINEAR)
+        result = np.ascontiguousarray(line[..., 3])
+        for channel in range(3):
+            result += cv2.multiply(line[..., channel], larger[..., channel], scale=1 / 255, dtype=cv2.CV_32F)
         return result
 
-    def _mean(self, picture: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    def _fit(self, picture: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width 4"]:
+        """Three slopes and an offset for every pixel, the mean over the windows that hold it."""
+        mean = self._mean(picture)
+        covariance = cv2.split(self._mean(self._guide * picture[..., None]) - self._mean_guide * mean[..., None])
+        red, green, blue = covariance
+        slopes = [row[0] * red + row[1] * green + row[2] * blue for row in self._inverse]
+        offset = mean
+        for channel, slope in enumerate(slopes):
+            offset = offset - slope * self._mean_guide[..., channel]
+        return self._mean(cv2.merge([*slopes, offset]))
+
+    def _mean(self, picture: Float32[np.ndarray, "height width *channels"]) -> Float32[np.ndarray, "..."]:
         return cv2.blur(picture, self._window)
-
-    def _shrink(self, picture: Float32[np.ndarray, "height width *channels"]) -> Float32[np.ndarray, "h w *channels"]:
-        return cv2.resize(picture, self._small_size, interpolation=cv2.INTER_AREA)
-
-    def _enlarge(
-        self, picture: Float32[np.ndarray, "h w"], shape: tuple[int, ...]
-    ) -> Float32[np.ndarray, "height width"]:
-        return cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)

@@ -11,7 +11,7 @@ LANDMARK_COUNT = 478
 Face = Float[np.ndarray, "478 3"]
 """Landmarks of one face in pixels: x right and y down from the image's top left corner, z (relative) into the scene.
 
-Points that a detector does not have are NaN.
+Points that a detector does not have are NaN, and so is z where it knows none: ask x whether a point is there.
 """
 
 
@@ -21,7 +21,10 @@ class DetectedFace(NamedTuple):
     landmarks: Face
     expression_scores: Float[np.ndarray, "expressions"] | None = None
     """How strongly each of the head model's expressions shows, in [0, 1], from detectors that say; see
-    `HeadModel.expression_names`. A score is a classifier's: it grows with the expression, and is no coefficient."""
+    `HeadModel.expression_names`. NaN for single expressions without a score. A score grows with the expression, and is
+    no coefficient of the model."""
+    appearance: Float[np.ndarray, "bins"] | None = None
+    """The face's colours, by which one person is told from another; see `face_appearance`."""
 
 
 class LandmarkDetector(Protocol):
@@ -30,10 +33,3 @@ class LandmarkDetector(Protocol):
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedFace]:
         """The faces in an RGB image. Frames are given in the order of the video."""
         ...
-
-
-def face_size(landmarks: Float[np.ndarray, "*batch points 3"]) -> Float[np.ndarray, "*batch"]:
-    """Root mean square distance of the landmarks from their centre in the image, times two: about a face's width."""
-    points = landmarks[..., :2]
-    offsets = points - points.mean(axis=-2, keepdims=True)
-    return 2 * np.sqrt(np.mean(np.sum(offsets**2, axis=-1), axis=-1))

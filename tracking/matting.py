@@ -11,10 +11,8 @@ from tracking.background import BackgroundPlate
 from tracking.guided_filter import GuidedFilter
 from tracking.mediapipe_models import load_solutions, start_quietly
 
-FLOW_SIZE = 256
-"""Longer side, in pixels, of the pictures between which motion is estimated."""
-COLOR_STATISTICS_SIZE = 256
-"""Longer side, in pixels, at which the colours around a pixel are gathered."""
+WORKING_SIZE = 256
+"""Longer side, in pixels, of the pictures in which person and background are told apart; edges are full size."""
 COLOR_NOISE = 0.03
 PLATE_NOISE = 0.02
 """Least standard deviation of colours in [0, 1]."""
@@ -76,20 +74,35 @@ def refine_matte(
         face_height: pixels.
         plate: what is known of the background, if anything is yet.
     """
-    colors = image.astype(np.float32) / 255
-    guess = np.where(face, np.float32(1), guess)
-    guess = guess * _person_of(face, guess)
+    height, width = guess.shape
+    size, scale = fit_within(width, height, WORKING_SIZE)
+    colors = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    guess = cv2.resize(guess, size, interpolation=cv2.INTER_AREA)
+    # A pixel of the smaller picture is the face's if all of it is.
+    sure = cv2.resize(face.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99
+    guess = np.where(sure, np.float32(1), guess)
+    guess = guess * _person_of(sure, guess)
     # Colour speaks where the guess is undecided, and at its edge, whose place the model knows to a few pixels only.
-    radius = max(1, round(config.edge_width * face_height))
+    radius = max(1, round(config.edge_width * face_height * scale))
     undecided = np.minimum(cv2.blur(8 * guess * (1 - guess), (2 * radius + 1, 2 * radius + 1)), 1)
     where = undecided > 0.01
-    by_color = _decide_by_color(colors, guess, where, max(2, round(config.color_reach * face_height)), plate)
+    reach = max(2, round(config.color_reach * face_height * scale))
+    by_color = _decide_by_color(colors, guess, where, reach, plate)
     decided = guess.copy()
     decided[where] += config.color_trust * undecided[where] * (by_color - guess[where])
-    matte = GuidedFilter(colors, radius, config.edge_smoothness).smooth(decided)
+    edges = GuidedFilter(colors, radius, config.edge_smoothness)
+    matte = edges.smooth_at(decided, image)
     matte = np.clip((matte - config.black_point) / (config.white_point - config.black_point), 0, 1)
-    matte = np.where(face, np.float32(1), matte)
-    return (matte * _person_of(face, matte)).astype(np.float32)
+    matte[face] = 1
+    small = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
+    matte *= cv2.resize(_person_of(sure, small), (width, height), interpolation=cv2.INTER_NEAREST)
+    return matte
+
+
+def fit_within(width: int, height: int, size: int) -> tuple[tuple[int, int], float]:
+    """Width and height of a picture whose longer side is made at most `size`, and by how much it shrinks."""
+    scale = min(1.0, size / max(width, height))
+    return (max(1, round(width * scale)), max(1, round(height * scale))), scale
 
 
 def _person_of(
@@ -97,16 +110,14 @@ def _person_of(
 ) -> UInt8[np.ndarray, "height width"]:
     """One where the matte hangs together with the face; other people and specks are left out."""
     body = (matte > 0.5).astype(np.uint8)
-    _, components = cv2.connectedComponents(body, connectivity=4)
-    own = np.zeros(components.max() + 1, dtype=np.uint8)
+    count, components = cv2.connectedComponents(body, connectivity=4)
+    own = np.zeros(count, dtype=np.uint8)
     own[np.unique(np.asarray(components)[face & (body > 0)])] = 1
     own[0] = 0
     # The soft edge around the body belongs to it.
-    return cv2.dilate(
-        own[np.asarray(components, dtype=np.int64)],
-        np.ones((3, 3), np.uint8),
-        iterations=max(2, min(matte.shape) // 64),
-    )
+    reach = max(2, min(matte.shape) // 64)
+    brush = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(own[np.asarray(components, dtype=np.int64)], brush)
 
 
 def _decide_by_color(
@@ -123,10 +134,12 @@ def _decide_by_color(
     person, person_known = _log_likelihood(colors, guess > 0.95, where, reach)
     scene, scene_known = _log_likelihood(colors, guess < 0.05, where, reach)
     if plate is not None:
-        spread = plate.spread[where]
+        size = (where.shape[1], where.shape[0])
+        spread = cv2.resize(plate.spread, size, interpolation=cv2.INTER_NEAREST)[where]
         known = np.isfinite(spread)
         variance = np.where(known, spread, 1.0) ** 2 + PLATE_NOISE**2
-        difference = colors[where] - plate.image[where].astype(np.float32) / 255
+        scenery = cv2.resize(plate.image, size, interpolation=cv2.INTER_AREA)[where].astype(np.float32) / 255
+        difference = colors[where] - scenery
         same_place = -0.5 * (difference**2).sum(axis=-1) / variance - 1.5 * np.log(variance)
         scene = np.where(scene_known & known, np.logaddexp(scene, same_place), np.where(known, same_place, scene))
         scene_known = scene_known | known
@@ -141,57 +154,13 @@ def _log_likelihood(
     reach: int,
 ) -> tuple[Float32[np.ndarray, "pixels"], Bool[np.ndarray, "pixels"]]:
     """How well each chosen pixel's colour fits that of the sure pixels around it, and where there are any."""
-    height, width = sure.shape
-    scale = min(1.0, COLOR_STATISTICS_SIZE / max(height, width))
-    size = (round(width * scale), round(height * scale))
-    window = (2 * max(1, round(reach * scale)) + 1,) * 2
-    small = cv2.resize(colors, size, interpolation=cv2.INTER_AREA)
-    weight = cv2.resize(sure.astype(np.float32), size, interpolation=cv2.INTER_AREA)[..., None]
-    sums = cv2.blur(np.dstack([small * weight, small**2 * weight, weight]).astype(np.float32), window)
-    chosen = cv2.resize(sums, (width, height), interpolation=cv2.INTER_LINEAR)[where]
-    support = chosen[:, 6]
-    moments = chosen[:, :6] / np.maximum(support, 1e-6)[:, None]
+    window = (2 * reach + 1, 2 * reach + 1)
+    weight = sure.astype(np.float32)[..., None]
+    weighted = colors * weight
+    sums = cv2.blur(np.concatenate([weighted, weighted * colors, weight], axis=-1), window)[where]
+    support = sums[:, 6]
+    moments = sums[:, :6] / np.maximum(support, 1e-6)[:, None]
     mean = moments[:, :3]
     variance = np.maximum(moments[:, 3:] - mean**2, 0) + COLOR_NOISE**2
     fit = -0.5 * ((colors[where] - mean) ** 2 / variance + np.log(variance)).sum(axis=-1)
     return fit, support > 1e-3
-
-
-class MotionBlend:
-    """Averages per-pixel maps of a frame with those of its neighbours, moved along the optical flow."""
-
-    def __init__(self, similarity: float = 0.06) -> None:
-        """
-        Args:
-            similarity: colour difference, in [0, 1], at which a neighbour's pixel stops being taken for the same.
-        """
-        self._similarity = similarity
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-
-    def blend(
-        self,
-        image: UInt8[np.ndarray, "height width 3"],
-        maps: Float32[np.ndarray, "height width channels"],
-        neighbors: list[tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "height width channels"]]],
-    ) -> Float32[np.ndarray, "height width channels"]:
-        """The maps, averaged with those of the neighbours wherever these show the same thing."""
-        height, width = image.shape[:2]
-        scale = min(1.0, FLOW_SIZE / max(height, width))
-        size = (round(width * scale), round(height * scale))
-        columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        # Without a guess OpenCV starts from rest.
-        no_guess: Any = None
-        total, weights = maps.copy(), np.ones((height, width, 1), dtype=np.float32)
-        for other_image, other_maps in neighbors:
-            other = cv2.cvtColor(cv2.resize(other_image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-            flow = cv2.resize(self._flow.calc(small, other, no_guess), (width, height)) / np.float32(scale)
-            source = (columns + flow[..., 0], rows + flow[..., 1])
-            warped_image = cv2.remap(other_image, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            warped = cv2.remap(other_maps, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            difference = cv2.cvtColor(cv2.absdiff(image, warped_image), cv2.COLOR_RGB2GRAY).astype(np.float32)
-            difference = cv2.blur(difference, (5, 5)) / 255
-            weight = np.exp(-((difference / self._similarity) ** 2))[..., None]
-            total += weight * warped.reshape(maps.shape)
-            weights += weight
-        return total / weights

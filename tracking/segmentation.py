@@ -4,8 +4,9 @@ Two passes. The first looks at frames spread over the clip, and learns the plate
 The second goes through all frames in order, each steadied by its neighbours.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import cv2
@@ -14,8 +15,12 @@ from jaxtyping import Float, Float32, UInt8
 
 from tracking.background import BackgroundPlate, background_plate
 from tracking.face_regions import FACE_OVAL, HeadFrame, inside
-from tracking.labeling import LabelingConfig, LabelSample, PartModel, label_pixels, learn_parts
-from tracking.matting import MatteConfig, MediaPipeSegmenter, MotionBlend, PersonSegmenter, refine_matte
+from tracking.label_map import label_pixels
+from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_parts
+from tracking.matting import MatteConfig, MediaPipeSegmenter, PersonSegmenter, fit_within, refine_matte
+from tracking.motion_blend import MotionBlend, Neighbor, blend
+from tracking.part_places import Posterior
+from tracking.torso_flow import TorsoPicture
 
 
 @dataclass
@@ -28,8 +33,8 @@ class SegmentationConfig:
     """Most frames that the background plate is made from."""
     label_samples: int = 24
     """Most frames that the colours and places of hair, skin, neck and clothes are learned from."""
-    label_sample_size: int = 256
-    """Longer side of those frames, in pixels."""
+    label_size: int = 192
+    """Longer side of the pictures in which these are told apart, in pixels."""
     plate_margin: float = 0.06
     """How far from the person a pixel must be to count as background, in face heights."""
 
@@ -51,6 +56,8 @@ class Segmentation(NamedTuple):
     matte: Float32[np.ndarray, "height width"]
     labels: UInt8[np.ndarray, "height width"]
     """`tracking.regions.Label`: background exactly where the matte is 0."""
+    torso: TorsoPicture
+    """What `tracking.torso_flow.follow_torso` needs of the frame."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +87,45 @@ class PortraitSegmenter:
         )
         chosen = spread_evenly(len(frames), self.config.label_samples)
         parts = learn_parts(
-            [_shrink(frames[i], mattes[i], self.config.label_sample_size) for i in chosen], self.config.labeling
+            [shrink_sample(frames[i], mattes[i].astype(np.float32) / 255, self.config.label_size) for i in chosen],
+            self.config.labeling,
         )
         return ClipAppearance(plate, parts)
 
-    def segment(self, frames: Iterable[PortraitFrame], appearance: ClipAppearance) -> Iterator[Segmentation]:
-        """Segment consecutive frames, holding three of them at a time."""
+    def segment(
+        self,
+        frames: Iterable[PortraitFrame],
+        appearance: ClipAppearance,
+        before: PortraitFrame | None = None,
+        after: PortraitFrame | None = None,
+    ) -> Iterator[Segmentation]:
+        """Segment consecutive frames, holding three of them at a time.
+
+        A clip may be segmented in parts, and in several processes: with its neighbours given, a part comes out as it
+        does with the whole clip.
+
+        Args:
+            before: the frame before the first; it steadies that one, and is not segmented itself.
+            after: the frame after the last, likewise.
+        """
         motion = MotionBlend()
-        window: list[tuple[PortraitFrame, Float32[np.ndarray, "height width channels"]]] = []
-        for frame in frames:
-            posterior = appearance.parts.posterior(frame.image, frame.landmarks)
-            window.append((frame, np.dstack([self._matte(frame, appearance.plate), posterior])))
-            if len(window) > 1:
-                yield self._steadied(window, len(window) - 2, motion)
-            window = window[-2:]
-        if window:
-            yield self._steadied(window, len(window) - 1, motion)
+        window: list[_Seen] = []
+        unwanted = {frame.index for frame in (before, after) if frame is not None}
+        for frame in chain([before] if before else [], frames, [after] if after else []):
+            seen = self._see(frame, appearance, motion)
+            if window:
+                forward, backward = motion.both_ways(window[-1].small, seen.small)
+                window[-1].neighbors.append((forward, seen))
+                seen.neighbors.append((backward, window[-1]))
+            window.append(seen)
+            if len(window) > 1 and window[-2].frame.index not in unwanted:
+                yield _steadied(window[-2])
+            # What was steadied needs its own neighbours no more.
+            for done in window[:-1]:
+                done.neighbors.clear()
+            window = window[-1:]
+        if window and window[-1].frame.index not in unwanted:
+            yield _steadied(window[-1])
 
     def _matte(self, frame: PortraitFrame, plate: BackgroundPlate | None = None) -> Float32[np.ndarray, "height width"]:
         height, width = frame.image.shape[:2]
@@ -104,18 +134,30 @@ class PortraitSegmenter:
         face_height = HeadFrame.of(frame.landmarks).face_height
         return refine_matte(frame.image, guess, face, face_height, self.config.matte, plate)
 
-    def _steadied(
-        self,
-        window: Sequence[tuple[PortraitFrame, Float32[np.ndarray, "height width channels"]]],
-        position: int,
-        motion: MotionBlend,
-    ) -> Segmentation:
-        frame, maps = window[position]
-        neighbors = [(other.image, others) for i, (other, others) in enumerate(window) if i != position]
-        blended = motion.blend(frame.image, maps, neighbors)
-        # Eight bits is what the clip stores, and what "exactly 0" must survive.
-        matte = np.rint(255 * np.clip(blended[..., 0], 0, 1)).astype(np.float32) / 255
-        return Segmentation(frame.index, matte, label_pixels(blended[..., 1:], matte, frame.landmarks))
+    def _see(self, frame: PortraitFrame, appearance: ClipAppearance, motion: MotionBlend) -> "_Seen":
+        matte = self._matte(frame, appearance.plate)
+        posterior = appearance.parts.posterior(shrink_sample(frame, matte, self.config.label_size))
+        return _Seen(frame, matte, posterior, motion.shrink(frame.image), [])
+
+
+class _Seen(NamedTuple):
+    """A frame with what is known of it alone, and how it moves to the frames next to it."""
+
+    frame: PortraitFrame
+    matte: Float32[np.ndarray, "height width"]
+    posterior: Posterior
+    small: UInt8[np.ndarray, "h w"]
+    neighbors: "list[tuple[Neighbor, _Seen]]"
+
+
+def _steadied(seen: _Seen) -> Segmentation:
+    frame = seen.frame
+    matte = blend(seen.matte, [(neighbor, other.matte) for neighbor, other in seen.neighbors])
+    posterior = blend(seen.posterior, [(neighbor, other.posterior) for neighbor, other in seen.neighbors])
+    # Eight bits is what the clip stores, and what "exactly 0" must survive.
+    matte = np.rint(255 * np.clip(matte, 0, 1)).astype(np.float32) / 255
+    labels = label_pixels(posterior, matte, frame.landmarks)
+    return Segmentation(frame.index, matte, labels, TorsoPicture.of(frame.image, labels))
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
@@ -123,12 +165,12 @@ def spread_evenly(count: int, most: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
 
 
-def _shrink(frame: PortraitFrame, matte: UInt8[np.ndarray, "height width"], size: int) -> LabelSample:
+def shrink_sample(frame: PortraitFrame, matte: Float32[np.ndarray, "height width"], size: int) -> LabelSample:
+    """A frame at the size at which its parts are told apart, of which `size` is the longer side."""
     height, width = frame.image.shape[:2]
-    scale = min(1.0, size / max(height, width))
-    small = (round(width * scale), round(height * scale))
+    small, _ = fit_within(width, height, size)
     return LabelSample(
         image=cv2.resize(frame.image, small, interpolation=cv2.INTER_AREA),
-        matte=cv2.resize(matte, small, interpolation=cv2.INTER_AREA).astype(np.float32) / 255,
+        matte=cv2.resize(matte, small, interpolation=cv2.INTER_AREA),
         landmarks=frame.landmarks * np.array([small[0] / width, small[1] / height, small[0] / width]),
     )

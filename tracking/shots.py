@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import av
 import cv2
 import numpy as np
+from av.video.reformatter import Interpolation
 from jaxtyping import Float32, UInt8
 
 THUMBNAIL_SIZE = 32
@@ -66,6 +68,12 @@ class _Look(NamedTuple):
 
     structure: Float32[np.ndarray, "pixels"]
     colors: Float32[np.ndarray, "bins"]
+
+
+def thumbnail(picture: av.VideoFrame) -> Thumbnail:
+    """What of a decoded frame is compared."""
+    size, averaging = THUMBNAIL_SIZE, Interpolation.AREA
+    return picture.reformat(width=size, height=size, format="rgb24", interpolation=averaging).to_ndarray()
 
 
 class ShotFinder:

@@ -78,7 +78,9 @@ class VideoProperties:
     high_dynamic_range: Transfer | None
     """HDR's transfer function, if the file has one."""
     has_alpha: bool
-    """Whether parts of the picture are transparent."""
+    """Whether parts of the picture can be transparent."""
+    is_transparent: bool
+    """Whether parts of the first frame are."""
 
     @property
     def remarks(self) -> list[str]:
@@ -86,7 +88,7 @@ class VideoProperties:
         remarks = []
         if self.high_dynamic_range:
             remarks.append(f"{self.path} is HDR ({self.high_dynamic_range}): it is brought to standard range.")
-        if self.has_alpha:
+        if self.is_transparent:
             remarks.append(f"{self.path} is transparent in parts: it is shown over black.")
         return remarks
 
@@ -295,6 +297,7 @@ def _describe(path: Path, container: Any, stream: Any, first: av.VideoFrame) -> 
         stored_matrix=color.matrix,
         high_dynamic_range=transfer,
         has_alpha=has_alpha,
+        is_transparent=has_alpha and bool((first.reformat(format="rgba").to_ndarray()[..., 3] < 255).any()),
     )
 
 

@@ -8,6 +8,7 @@ pixels) is what a jump into the middle is checked against; where it does not agr
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
@@ -100,7 +101,8 @@ def read_stretch(
             for frame in _decode_from(reader, index, key, threads):
                 if frame.index < start:
                     continue
-                if first_seen is None and _checksum(frame.picture) != index.checksums[frame.index]:
+                is_astray = frame.index > start or _checksum(frame.picture) != index.checksums[start]
+                if first_seen is None and is_astray:
                     break
                 first_seen = frame.index
                 if frame.index >= stop:
@@ -142,7 +144,7 @@ def _decode_from(reader: VideoReader, index: VideoIndex, key: int, threads: int)
 
 
 def _checksum(picture: av.VideoFrame) -> int:
-    plane = picture.planes[0]
+    plane: Any = picture.planes[0]
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height : CHECKED_ROW_STEP]
     # A row is at least as long in bytes as in pixels; what follows may be padding.
-    return zlib.crc32(np.ascontiguousarray(rows[:, : plane.width]))
+    return zlib.crc32(rows[:, : plane.width].tobytes())

@@ -28,7 +28,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory, carphone: Path) -> Track
             if frame.index == FRAMES:
                 break
             writer.write(frame.image, frame.timestamp)
-    return track_video(folder / "talk.mp4", folder / "clip", TrackConfig(max_size=96))
+    return track_video(folder / "talk.mp4", folder / "clip", TrackConfig(size=96))
 
 
 @pytest.fixture(scope="session")

@@ -385,5 +385,5 @@ def shorter(clip: TrackedClip, root: Path) -> TrackedClip:
         (root / name).symlink_to(clip.root / name)
     tracked = clip.track.tracked.copy()
     tracked[-1] = False
-    TrackedClip(root, clip.source, clip.intrinsics, replace(clip.track, tracked=tracked)).save_description()
+    replace(clip, root=root, track=replace(clip.track, tracked=tracked)).save_description()
     return TrackedClip.load(root)

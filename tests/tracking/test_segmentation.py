@@ -1,5 +1,6 @@
 """Mattes, labels and backgrounds, on pictures whose truth is known."""
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,11 @@ from tracking.background import background_plate, fill_smoothly, local_backgroun
 from tracking.face_regions import FACE_OVAL, LEFT_EYE, HeadFrame, inside, paint_face
 from tracking.guided_filter import GuidedFilter
 from tracking.head_model import HeadModel
-from tracking.labeling import LabelingConfig, LabelSample, label_pixels, learn_parts
-from tracking.matting import MatteConfig, MotionBlend, refine_matte
+from tracking.label_map import label_pixels
+from tracking.labeling import LabelingConfig, LabelSample, learn_parts
+from tracking.matting import MatteConfig, refine_matte
 from tracking.mediapipe_detector import MediaPipeDetector
+from tracking.motion_blend import MotionBlend, blend
 from tracking.regions import Label
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, spread_evenly
 from tracking.video import VideoReader
@@ -96,7 +99,7 @@ def test_drawn_parts_are_told_apart() -> None:
     portraits = [drawn_portrait(x) for x in (70, 76, 82, 88)]
     model = learn_parts([LabelSample(*portrait) for portrait in portraits], LabelingConfig())
     for image, matte, landmarks in portraits:
-        labels = label_pixels(model.posterior(image, landmarks), matte, landmarks)
+        labels = label_pixels(model.posterior(LabelSample(image, matte, landmarks)), matte, landmarks)
         np.testing.assert_array_equal(labels == Label.BACKGROUND, matte == 0)
         nearest = np.argmin([np.abs(image - np.array(color, float)).sum(-1) for color in (SKIN, HAIR, SHIRT)], axis=0)
         outside = (matte > 0) & ~inside(landmarks, FACE_OVAL, WIDTH, HEIGHT)
@@ -112,7 +115,7 @@ def test_soft_edge_belongs_to_what_it_is_the_edge_of() -> None:
     soft = cv2.GaussianBlur(matte, (7, 7), 0)
     blurred = cv2.GaussianBlur(image, (7, 7), 0)
     model = learn_parts([LabelSample(image, matte, landmarks)], LabelingConfig())
-    labels = label_pixels(model.posterior(blurred, landmarks), soft, landmarks)
+    labels = label_pixels(model.posterior(LabelSample(blurred, soft, landmarks)), soft, landmarks)
     crown = (soft > 0) & (soft < 0.9) & (np.arange(HEIGHT)[:, None] < 60)
     assert crown.sum() > 100
     assert (labels[crown] == Label.HAIR).mean() > 0.98
@@ -139,6 +142,49 @@ def test_background_near_the_edge_is_this_frames_and_deep_inside_the_plates() ->
     background = local_background(image, matte, plate)
     np.testing.assert_allclose(background[128, 40:43], 0.4, atol=0.02)
     np.testing.assert_allclose(background[128, 128], 0.8, atol=0.02)
+
+
+def test_without_a_plate_the_background_continues_the_frames_own() -> None:
+    columns = np.linspace(0.2, 0.8, 120, dtype=np.float32)
+    scene = np.repeat(np.broadcast_to(columns, (90, 120))[..., None], 3, axis=-1)
+    matte = np.zeros((90, 120), np.float32)
+    matte[20:90, 40:80] = 1
+    image = np.where(matte[..., None] > 0, np.float32(0), scene)
+    background = local_background(image, matte, None)
+    np.testing.assert_array_equal(background[matte == 0], image[matte == 0])
+    assert np.abs(background - scene).max() < 0.12
+    everywhere = local_background(image, np.ones_like(matte), None)
+    np.testing.assert_allclose(everywhere, np.broadcast_to(image.mean(axis=(0, 1)), image.shape), atol=1e-5)
+
+
+def textured_scene(width: int, height: int) -> UInt8[np.ndarray, "height width 3"]:
+    noise = np.random.default_rng(6).normal(128, 400, (height, width, 3)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 3).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("pan", "kind"), [(0, "plate"), (4, "per-frame")])
+def test_a_panning_camera_makes_no_plate(pan: int, kind: str) -> None:
+    scene = textured_scene(300, 90)
+    images, mattes = [], []
+    for i in range(20):
+        image, matte = scene[:, pan * i : pan * i + 120].copy(), np.zeros((90, 120), np.uint8)
+        cv2.circle(matte, (60 + i % 5, 50), 22, [255], -1)
+        image[matte > 0] = 200
+        images.append(image)
+        mattes.append(matte)
+    assert background_plate(images, mattes, margin=2).kind == kind
+
+
+def test_a_window_in_a_still_room_leaves_the_plate() -> None:
+    scene = textured_scene(300, 90)
+    images = []
+    for i in range(20):
+        image = scene[:, :120].copy()
+        image[10:40, :50] = scene[10:40, 4 * i : 4 * i + 50]
+        images.append(image)
+    plate = background_plate(images, [np.zeros((90, 120), np.uint8)] * 20, margin=2)
+    assert plate.kind == "plate"
+    assert 0.05 < plate.moving_share < 0.2
 
 
 def test_background_of_a_frame_that_is_all_person_is_the_plate() -> None:
@@ -214,18 +260,38 @@ def test_matte_snaps_to_the_persons_edge_and_leaves_others_out(offset: int) -> N
     assert np.abs(matte - truth).mean() < 0.4 * np.abs(np.roll(truth, offset, axis=1) - truth).mean()
 
 
+def steadied(
+    image: UInt8[np.ndarray, "h w 3"],
+    maps: Float32[np.ndarray, "h w *channels"],
+    other_image: UInt8[np.ndarray, "h w 3"],
+    other_maps: Float32[np.ndarray, "h w *channels"],
+) -> Float32[np.ndarray, "h w *channels"]:
+    """The maps of a picture, averaged with those of the picture after it."""
+    motion = MotionBlend()
+    forward, _ = motion.both_ways(motion.shrink(image), motion.shrink(other_image))
+    return blend(maps, [(forward, other_maps)])
+
+
 def test_blending_with_the_same_picture_changes_nothing_and_with_another_ignores_it() -> None:
     image, matte, _ = drawn_portrait()
     maps = np.dstack([matte, 1 - matte])
-    np.testing.assert_allclose(MotionBlend().blend(image, maps, [(image, maps)]), maps, atol=0.02)
-    other = (np.zeros_like(image), np.zeros_like(maps))
-    np.testing.assert_allclose(MotionBlend().blend(image, maps, [other]), maps, atol=0.02)
+    np.testing.assert_allclose(steadied(image, maps, image, maps), maps, atol=0.02)
+    np.testing.assert_allclose(steadied(image, maps, np.zeros_like(image), np.zeros_like(maps)), maps, atol=0.02)
+    np.testing.assert_array_equal(blend(maps, []), maps)
 
 
 def test_blending_averages_flicker_along_the_motion() -> None:
     (image, matte, _), (moved, moved_matte, _) = drawn_portrait(80), drawn_portrait(84)
-    blended = MotionBlend().blend(image, 0.8 * matte[..., None], [(moved, moved_matte[..., None])])
+    blended = steadied(image, 0.8 * matte, moved, moved_matte)
     inner = cv2.erode(matte, np.ones((9, 9))) > 0
+    np.testing.assert_allclose(np.median(blended[inner]), 0.9, atol=0.02)
+
+
+def test_maps_of_any_size_are_blended() -> None:
+    (image, matte, _), (moved, moved_matte, _) = drawn_portrait(80), drawn_portrait(84)
+    half = cv2.resize(0.8 * matte, (WIDTH // 2, HEIGHT // 2)), cv2.resize(moved_matte, (WIDTH // 2, HEIGHT // 2))
+    blended = steadied(image, half[0], moved, half[1])
+    inner = cv2.erode(half[0], np.ones((5, 5))) > 0.7
     np.testing.assert_allclose(np.median(blended[inner]), 0.9, atol=0.02)
 
 
@@ -257,6 +323,31 @@ def test_segmentation_goes_through_every_frame_once_and_in_order() -> None:
         assert np.abs(result.matte - truth).mean() < 0.02
     assert len(list(segmenter.segment(iter(frames[:1]), appearance))) == 1
     assert list(segmenter.segment(iter([]), appearance)) == []
+
+
+def test_parts_of_a_clip_come_out_as_they_do_with_the_whole() -> None:
+    generator = np.random.default_rng(0)
+    frames = []
+    for i, x in enumerate((74, 76, 79, 81, 82, 85)):
+        image, _, landmarks = drawn_portrait(x)
+        # Light that flickers makes neighbours count.
+        frames.append(
+            PortraitFrame(i, np.clip(image * generator.uniform(0.9, 1.1), 0, 255).astype(np.uint8), landmarks)
+        )
+    segmenter = PortraitSegmenter(person=DrawnPerson())
+    appearance = pickle.loads(pickle.dumps(segmenter.learn(frames)))
+    whole = list(segmenter.segment(frames, appearance))
+    parts = [
+        *segmenter.segment(frames[:2], appearance, after=frames[2]),
+        *segmenter.segment(frames[2:3], appearance, before=frames[1], after=frames[3]),
+        *segmenter.segment(frames[3:], appearance, before=frames[2]),
+    ]
+    assert [part.index for part in parts] == [0, 1, 2, 3, 4, 5]
+    for part, other in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(part.matte, other.matte)
+        np.testing.assert_array_equal(part.labels, other.labels)
+    alone = next(iter(segmenter.segment(frames[2:3], appearance)))
+    assert (alone.matte != whole[2].matte).any(), "the neighbours of this drawing must matter, or nothing is tested"
 
 
 def test_carphone_hair_face_and_suit_are_found(carphone: Path) -> None:

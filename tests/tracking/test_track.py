@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tracking.track
+import tracking.tracking_stages
 from tracking.clip import TrackedClip
 from tracking.crop import CropConfig, choose_crop
 from tracking.errors import UserError
@@ -22,14 +23,14 @@ from tracking.video_writer import VideoWriter
 FRAMES = 24
 
 
-def write_video(path: Path, carphone: Path, with_face: int, without_face: int = 0) -> Path:
-    """The demo clip's first frames, followed by grey ones."""
+def write_video(path: Path, carphone: Path, with_face: int, without_face: int = 0, with_face_again: int = 0) -> Path:
+    """The demo clip's first frames, then grey ones, then the demo clip's again."""
     reader = VideoReader(carphone)
     with VideoWriter(path, reader.properties, "lossless") as writer:
         for frame in reader:
-            if frame.index == with_face + without_face:
+            if frame.index == with_face + without_face + with_face_again:
                 break
-            is_face = frame.index < with_face
+            is_face = not with_face <= frame.index < with_face + without_face
             writer.write(frame.image if is_face else np.full_like(frame.image, 128), frame.timestamp)
     return path
 
@@ -113,16 +114,16 @@ def test_a_finished_clip_is_not_overwritten_unasked(tracked: TrackedClip, talk: 
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_a_failure_half_way_leaves_nothing(
+def test_a_failure_half_way_leaves_no_clip(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
 ) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise failure
 
-    monkeypatch.setattr(tracking.track, "_write_segmentation", fail)
+    monkeypatch.setattr(tracking.tracking_stages, "make_pictures", fail)
     with pytest.raises(failure):
         track_video(talk, tmp_path / "clip")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == [".clip.tracking"]
 
 
 def test_a_failed_overwrite_keeps_the_old_clip(
@@ -134,10 +135,10 @@ def test_a_failed_overwrite_keeps_the_old_clip(
     def fail(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking.track, "fit_head", fail)
+    monkeypatch.setattr(tracking.tracking_stages, "fit_head", fail)
     with pytest.raises(KeyboardInterrupt):
         track_video(talk, clip, TrackConfig(overwrite=True))
-    assert names(tmp_path) == ["clip"]
+    assert names(tmp_path) == [".clip.tracking", "clip"]
     assert len(TrackedClip.load(clip).frames) == FRAMES
 
 
@@ -153,7 +154,7 @@ def test_bad_videos_say_what_to_do_and_leave_nothing(tmp_path: Path, carphone: P
     videos.mkdir()
     short = write_video(videos / "short.mp4", carphone, 6)
     empty = write_video(videos / "empty.mp4", carphone, 0, 12)
-    mostly_empty = write_video(videos / "mostly.mp4", carphone, 12, 16)
+    mostly_empty = write_video(videos / "mostly.mp4", carphone, 6, 16, 6)
     text = videos / "text.mp4"
     text.write_text("no video")
     for video, message in (
@@ -210,7 +211,7 @@ def test_command_refuses_unknown_options(
 def test_command_says_what_it_wrote(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--max-size", "96"])
+    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96"])
     main()
     output = capsys.readouterr().out
     assert f"{FRAMES} of {FRAMES} frames tracked, 96 x 78 pixels, median reprojection error" in output
@@ -223,10 +224,10 @@ def test_command_says_what_it_wrote(
 
 
 def test_frames_without_a_face_say_so(tmp_path: Path, carphone: Path) -> None:
-    talk = write_video(tmp_path / "talk.mp4", carphone, 16, 4)
+    talk = write_video(tmp_path / "talk.mp4", carphone, 16, 4, 4)
     clip = track_video(talk, tmp_path / "clip")
-    assert clip.frames.tolist() == list(range(16))
-    assert clip.track.flags.tolist() == [0] * 16 + [FrameFlag.NO_FACE] * 4
+    assert clip.frames.tolist() == [*range(16), *range(20, 24)]
+    assert clip.track.flags.tolist() == [0] * 16 + [FrameFlag.NO_FACE] * 4 + [0] * 4
 
 
 def still_face(x: float, y: float, size: float, frames: int = 5) -> np.ndarray:

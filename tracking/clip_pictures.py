@@ -1,0 +1,139 @@
+"""The second half of tracking: images, mattes and labels of the tracked frames, straight from the video.
+
+Work goes in stretches of fixed length. A stretch decodes its own frames, and a few before and after it: mattes and
+labels are steadied by neighbouring frames, and are therefore the same however many processes there are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from tracking.clip import ClipFolder, write_png
+from tracking.crop import Crop
+from tracking.face_look import FaceLook, look_at_face
+from tracking.face_search import STRETCH_FRAMES
+from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.torso_flow import TorsoPicture
+from tracking.video import VideoReader
+from tracking.video_index import VideoIndex, read_stretch
+from tracking.workers import Advance
+from tracking.workshop import read_stage
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Where a clip's images come from."""
+
+    reader: VideoReader
+    index: VideoIndex
+    crop: Crop
+
+    def portraits(
+        self, frames: Sequence[int], landmarks: Float[np.ndarray, "chosen 478 3"], threads: int
+    ) -> Iterator[PortraitFrame]:
+        """Frames of the video, cut out.
+
+        Args:
+            frames: their numbers, in increasing order.
+            landmarks: of the same frames, in pixels of the clip's images.
+        """
+        rows = {int(frame): row for row, frame in enumerate(frames)}
+        for frame in read_stretch(self.reader, self.index, int(frames[0]), int(frames[-1]) + 1, threads):
+            if frame.index in rows:
+                image = self.crop.cut(self.reader.upright_rgb(frame.picture))
+                yield PortraitFrame(frame.index, image, landmarks[rows[frame.index]])
+
+
+def learn_appearance(
+    advance: Advance,
+    source: PictureSource,
+    frames: Int64[np.ndarray, "tracked"],
+    landmarks: Float[np.ndarray, "tracked 478 3"],
+    config: SegmentationConfig,
+    threads: int,
+) -> ClipAppearance:
+    """Look at frames spread over the clip: what is behind the person, and what the person looks like."""
+    samples = spread_evenly(len(frames), config.plate_samples)
+    portraits = source.portraits(frames[samples].tolist(), landmarks[samples], threads)
+    return PortraitSegmenter(config).learn(_counted(portraits, advance))
+
+
+def _counted(portraits: Iterator[PortraitFrame], advance: Advance) -> Iterator[PortraitFrame]:
+    for portrait in portraits:
+        yield portrait
+        advance(1)
+
+
+class PictureStretch(NamedTuple):
+    """A piece of work."""
+
+    own: list[int]
+    """The numbers of the frames whose files are written."""
+    seen: slice
+    """The positions, among all tracked frames, of those that are looked at: one more on either side."""
+
+
+class PictureRecord(NamedTuple):
+    """What later stages need of a frame whose files are written."""
+
+    look: FaceLook
+    torso: TorsoPicture
+
+
+def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
+    """Divide the tracked frames into pieces of fixed length."""
+    starts = range(0, len(frames), STRETCH_FRAMES)
+    return [
+        PictureStretch(
+            own=frames[start : start + STRETCH_FRAMES].tolist(),
+            seen=slice(max(0, start - 1), start + STRETCH_FRAMES + 1),
+        )
+        for start in starts
+    ]
+
+
+def make_pictures(
+    advance: Advance,
+    source: PictureSource,
+    folder: ClipFolder,
+    own: list[int],
+    seen: list[int],
+    landmarks: Float[np.ndarray, "seen 478 3"],
+    appearance: Path,
+    config: SegmentationConfig,
+    threads: int,
+) -> list[PictureRecord]:
+    """Write images, mattes and labels of some frames, and note what of them is needed later.
+
+    Args:
+        own: the frames whose files are written.
+        seen: the frames that are looked at.
+        landmarks: in the latter, in pixels of the clip's images.
+        appearance: the file of the stage that `learn_appearance` made.
+    """
+    learned: ClipAppearance = read_stage(appearance)
+    waiting: dict[int, PortraitFrame] = {}
+
+    def noting(portraits: Iterator[PortraitFrame]) -> Iterator[PortraitFrame]:
+        for portrait in portraits:
+            waiting[portrait.index] = portrait
+            yield portrait
+
+    records = []
+    wanted = set(own)
+    # What steadies the first and the last of the frames is segmented as well, by its own, and dropped.
+    for segmentation in PortraitSegmenter(config).segment(noting(source.portraits(seen, landmarks, threads)), learned):
+        frame = waiting.pop(segmentation.index)
+        if segmentation.index not in wanted:
+            continue
+        write_png(folder.image_path(frame.index), frame.image)
+        write_png(folder.matte_path(frame.index), np.rint(255 * segmentation.matte).astype(np.uint8))
+        write_png(folder.label_path(frame.index), segmentation.labels)
+        look = look_at_face(frame.image, frame.landmarks)
+        records.append(PictureRecord(look, TorsoPicture.of(frame.image, segmentation.labels)))
+        advance(1)
+    return records

@@ -1,0 +1,79 @@
+"""One label for every pixel: from how likely each part is there, and the outlines that landmarks draw."""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from tracking.face_regions import HeadFrame, paint_face
+from tracking.part_places import HAIR, NECK, SKIN, Posterior
+from tracking.regions import Label
+
+EAR_TOP, EARLOBE = -0.2, 0.3
+"""How far down, in face heights from the point between the ears, an ear reaches."""
+JAW = 0.45
+"""How far down the sides of the face reach before the neck begins, in face heights."""
+CHEEK_WIDTH = 0.04
+"""How far the cheeks reach beyond the landmarks' outline, in face heights."""
+EYE_LINE = -0.1
+"""How far down a fringe may reach, in face heights."""
+RIM_WIDTH = 0.15
+"""How far into the face's outline hair may fall beside the cheeks, in face heights."""
+SURELY_PERSON = 0.9
+"""A matte above this shows the person alone."""
+
+
+def label_pixels(
+    posterior: Float32[np.ndarray, "h w parts"],
+    matte: Float32[np.ndarray, "height width"],
+    landmarks: Float[np.ndarray, "478 3"],
+) -> UInt8[np.ndarray, "height width"]:
+    """The region of every pixel: background exactly where the matte is 0.
+
+    Args:
+        posterior: how likely each pixel shows each part, at any size.
+        landmarks: pixels.
+    """
+    height, width = matte.shape
+    head = HeadFrame.of(landmarks)
+    _, down = head.coordinates(width, height)
+    face = paint_face(landmarks, width, height)
+    part = _likeliest(cv2.resize(posterior, (width, height), interpolation=cv2.INTER_LINEAR))
+    # A soft edge shows a mixture of person and background: it belongs to the nearest pixel that shows the person alone.
+    part = _nearest(part, (matte > SURELY_PERSON) | (face > 0))
+    is_skin = (part == SKIN) | (part == NECK)
+    labels = np.full((height, width), Label.CLOTHES, dtype=np.uint8)
+    labels[part == HAIR] = Label.HAIR
+    labels[is_skin] = Label.NECK
+    labels[is_skin & (down < EARLOBE)] = Label.EARS
+    labels[is_skin & (down < EAR_TOP)] = Label.FACE_SKIN
+    beside_oval = cv2.distanceTransform((face == 0).astype(np.uint8), cv2.DIST_L2, 3) < CHEEK_WIDTH * head.face_height
+    labels[is_skin & beside_oval & (down < JAW)] = Label.FACE_SKIN
+    # Inside the oval everything is face, but for hair that falls over the forehead and along the cheeks.
+    rim = cv2.distanceTransform((face > 0).astype(np.uint8), cv2.DIST_L2, 3) < RIM_WIDTH * head.face_height
+    fringe = (part == HAIR) & ((face == Label.FACE_SKIN) | (face == Label.BROWS)) & ((down < EYE_LINE) | rim)
+    painted = (face > 0) & ~fringe
+    labels[painted] = face[painted]
+    labels[matte == 0] = Label.BACKGROUND
+    return labels
+
+
+def _likeliest(posterior: Posterior) -> UInt8[np.ndarray, "height width"]:
+    best, part = np.ascontiguousarray(posterior[..., 0]), np.zeros(posterior.shape[:2], dtype=np.uint8)
+    for index in range(1, posterior.shape[-1]):
+        likelihood = np.ascontiguousarray(posterior[..., index])
+        part[likelihood > best] = index
+        best = cv2.max(best, likelihood)
+    return part
+
+
+def _nearest(
+    values: UInt8[np.ndarray, "height width"], sure: Bool[np.ndarray, "height width"]
+) -> UInt8[np.ndarray, "height width"]:
+    """Every pixel takes the value of the nearest sure one."""
+    if not sure.any():
+        return values
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    # OpenCV numbers the sure pixels from 1, row by row.
+    return values[sure][np.asarray(nearest, dtype=np.int64) - 1]

@@ -1,0 +1,85 @@
+"""Maps of a frame steadied by its neighbours: averaged along the optical flow, wherever these show the same thing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from tracking.matting import fit_within
+
+FLOW_SIZE = 256
+"""Longer side, in pixels, of the pictures between which motion is estimated."""
+SAME_COLOR = 0.06
+"""Colour difference, in [0, 1], at which a neighbour's pixel stops being taken for the same."""
+
+Maps = Float32[np.ndarray, "height width *channels"]
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """Where a frame's pixels are in a neighbour, and how sure it is that these show the same."""
+
+    flow: Float32[np.ndarray, "height width 2"]
+    """Pixels of these pictures, from the frame to the neighbour."""
+    weight: Float32[np.ndarray, "height width"]
+
+    def warp(self, maps: Maps) -> tuple[Maps, Float32[np.ndarray, "height width"]]:
+        """The neighbour's maps, of any size, as the frame would have them, and their weight."""
+        height, width = maps.shape[:2]
+        flow, weight = self.flow, self.weight
+        if weight.shape != (height, width):
+            scale = width / weight.shape[1], height / weight.shape[0]
+            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * np.array(scale, np.float32)
+            weight = cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR)
+        return _look_up(maps, flow), weight
+
+
+class MotionBlend:
+    """Averages per-pixel maps of a frame with those of its neighbours."""
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def shrink(self, image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "h w"]:
+        """The grey picture that motion is seen in."""
+        size, _ = fit_within(image.shape[1], image.shape[0], FLOW_SIZE)
+        return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+
+    def both_ways(self, before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> tuple[Neighbor, Neighbor]:
+        """How the earlier of two shrunk frames relates to the later one, and the later to the earlier."""
+        return self._neighbor(before, after), self._neighbor(after, before)
+
+    def _neighbor(self, small: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "h w"]) -> Neighbor:
+        # Without a guess OpenCV starts from rest.
+        no_guess: Any = None
+        flow = np.asarray(self._flow.calc(small, other, no_guess))
+        warped = _look_up(other, flow)
+        difference = cv2.blur(cv2.absdiff(small, warped).astype(np.float32), (3, 3)) / np.float32(255 * SAME_COLOR)
+        return Neighbor(flow, cv2.exp(-difference * difference))
+
+
+def blend(maps: Maps, neighbors: Sequence[tuple[Neighbor, Maps]]) -> Maps:
+    """The maps, averaged with those of the neighbours wherever these show the same thing."""
+    total, weights = maps.copy(), np.ones(maps.shape[:2], dtype=np.float32)
+    for neighbor, others in neighbors:
+        warped, weight = neighbor.warp(others)
+        total += warped * (weight if maps.ndim == 2 else weight[..., None])
+        weights += weight
+    return total / (weights if maps.ndim == 2 else weights[..., None])
+
+
+def _look_up(maps: Maps, flow: Float32[np.ndarray, "height width 2"]) -> Maps:
+    """The maps' values where the flow points."""
+    columns, rows = _grid(flow.shape[1], flow.shape[0])
+    source = cv2.add(columns, flow[..., 0]), cv2.add(rows, flow[..., 1])
+    return cv2.remap(maps, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=8)
+def _grid(width: int, height: int) -> tuple[Float32[np.ndarray, "height width"], Float32[np.ndarray, "height width"]]:
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return columns, rows

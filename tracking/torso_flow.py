@@ -1,0 +1,156 @@
+"""How the clothes move in the picture: a similarity from one reference frame to every other, without drift.
+
+Corners of the clothes are followed from a keyframe straight to each frame, by the pyramids of Lucas & Kanade (Bouguet
+2000), there and back (Kalal et al., ICPR 2010), and a similarity is fitted to those that agree. The first keyframe is
+asked first, so that errors do not add up; others are made only where it is no longer recognised.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+from tracking.regions import TORSO_LABELS, Label
+
+PICTURE_SIZE = 256
+"""Longer side, in pixels, of the pictures in which clothes are followed."""
+TORSO = sorted(int(label) for label in TORSO_LABELS - {Label.NECK})
+"""The neck follows the head as much as the shoulders."""
+
+Similarity = Float[np.ndarray, "2 3"]
+"""Takes a point of one picture to where it is in another."""
+
+
+@dataclass
+class TorsoFlowConfig:
+    """When the clothes count as seen. Lengths are in pixels of a picture whose longer side is 256."""
+
+    corners: int = 150
+    """Most corners that are followed."""
+    least_corners: int = 8
+    """Fewer corners that agree say nothing."""
+    least_share: float = 0.2
+    """Least share of a keyframe's corners that must agree."""
+    return_error: float = 1.0
+    """Furthest from its start that a corner may be when it has been followed there and back."""
+    agreement: float = 1.5
+    """Furthest from the similarity that a corner may be."""
+    keyframes: int = 6
+    """Most keyframes that are remembered."""
+
+
+class TorsoPicture(NamedTuple):
+    """What is needed of a frame: small enough to be handed from one process to another."""
+
+    grey: UInt8[np.ndarray, "h w"]
+    clothes: UInt8[np.ndarray, "h w"]
+    """One where the clothes are, and not at their edge."""
+    scale: float
+    """Pixels of these pictures per pixel of the frame's."""
+
+    @classmethod
+    def of(
+        cls, image: UInt8[np.ndarray, "height width 3"], labels: UInt8[np.ndarray, "height width"]
+    ) -> "TorsoPicture":
+        """Shrink a frame and its labels."""
+        height, width = labels.shape
+        scale = min(1.0, PICTURE_SIZE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        clothes = np.isin(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), TORSO).astype(np.uint8)
+        return cls(grey, cv2.erode(clothes, np.ones((5, 5), np.uint8)), scale)
+
+
+class _Keyframe(NamedTuple):
+    grey: UInt8[np.ndarray, "h w"]
+    points: Float32[np.ndarray, "points 2"]
+    pose: Similarity
+    """From the reference to this frame."""
+
+
+def follow_torso(
+    pictures: Iterable[TorsoPicture], config: TorsoFlowConfig | None = None
+) -> Float[np.ndarray, "frames 2 3"]:
+    """Similarities from the first frame in which clothes are seen to each frame, in pixels of the frames' images.
+
+    NaN where the clothes cannot be followed: there are too few, or they have no texture.
+
+    Args:
+        pictures: of consecutive frames; a few are held at a time.
+    """
+    follower = _Follower(config or TorsoFlowConfig())
+    poses = []
+    for picture in pictures:
+        pose = follower.follow(picture)
+        to_image = np.array([1, 1, 1 / picture.scale])
+        poses.append(np.full((2, 3), np.nan) if pose is None else pose * to_image)
+    return np.array(poses).reshape(-1, 2, 3)
+
+
+class _Follower:
+    def __init__(self, config: TorsoFlowConfig) -> None:
+        self._config = config
+        self._keyframes: list[_Keyframe] = []
+        self._last: tuple[TorsoPicture, Similarity] | None = None
+
+    def follow(self, picture: TorsoPicture) -> Similarity | None:
+        if self._last is None:
+            pose = np.eye(2, 3)
+            if not self._remember(picture, pose):
+                return None
+        else:
+            pose = self._recognize(picture)
+            if pose is None and self._remember(*self._last):
+                pose = self._recognize(picture)
+        if pose is not None:
+            self._last = picture, pose
+        return pose
+
+    def _remember(self, picture: TorsoPicture, pose: Similarity) -> bool:
+        points = cv2.goodFeaturesToTrack(picture.grey, self._config.corners, 0.01, 5, mask=picture.clothes, blockSize=5)
+        if points is None or len(points) < self._config.least_corners:
+            return False
+        # The reference stays; of the others the newest do.
+        self._keyframes = self._keyframes[:1] + self._keyframes[1:][-(self._config.keyframes - 2) :]
+        self._keyframes.append(_Keyframe(picture.grey, np.asarray(points, np.float32).reshape(-1, 2), pose))
+        return True
+
+    def _recognize(self, picture: TorsoPicture) -> Similarity | None:
+        assert self._last is not None
+        for keyframe in [self._keyframes[0], *self._keyframes[:0:-1]]:
+            step = self._match(keyframe, picture, compose(self._last[1], inverse(keyframe.pose)))
+            if step is not None:
+                return compose(step, keyframe.pose)
+        return None
+
+    def _match(self, keyframe: _Keyframe, picture: TorsoPicture, expected: Similarity) -> Similarity | None:
+        config = self._config
+        start = keyframe.points
+        guess = (start @ expected[:, :2].T + expected[:, 2]).astype(np.float32)
+        settings: dict[str, Any] = {"winSize": (17, 17), "maxLevel": 2, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+        found, there, _ = cv2.calcOpticalFlowPyrLK(keyframe.grey, picture.grey, start, guess.copy(), **settings)
+        returned, back, _ = cv2.calcOpticalFlowPyrLK(picture.grey, keyframe.grey, found, start.copy(), **settings)
+        good = (there.ravel() > 0) & (back.ravel() > 0)
+        good &= np.linalg.norm(returned - start, axis=1) < config.return_error
+        least = max(config.least_corners, config.least_share * len(start))
+        if good.sum() < least:
+            return None
+        step, agree = cv2.estimateAffinePartial2D(
+            start[good], found[good], method=cv2.RANSAC, ransacReprojThreshold=config.agreement
+        )
+        return None if step is None or agree.sum() < least else np.asarray(step)
+
+
+def compose(second: Similarity, first: Similarity) -> Similarity:
+    """The first, then the second."""
+    turn = second[:, :2]
+    return np.column_stack([turn @ first[:, :2], turn @ first[:, 2] + second[:, 2]])
+
+
+def inverse(similarity: Similarity) -> Similarity:
+    """The way back."""
+    turn = np.linalg.inv(similarity[:, :2])
+    return np.column_stack([turn, -turn @ similarity[:, 2]])

@@ -1,0 +1,338 @@
+"""The stages from a video to a tracked clip, in their order. Each keeps its result, and is not done twice."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, UInt16
+
+from tracking.background import BackgroundKind
+from tracking.cameras import rigid_inverse
+from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write_png
+from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
+from tracking.crop import Crop, choose_crop, stated_crop
+from tracking.errors import UserError
+from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.face_look import FaceLook
+from tracking.face_search import (
+    STRETCH_FRAMES,
+    find_faces,
+    never_moves,
+    require_enough_frames,
+    require_followed,
+    stretches,
+)
+from tracking.fitting import HeadFit, fit_head
+from tracking.frame_flags import FrameFlag
+from tracking.frame_quality import quality_flags
+from tracking.frame_selection import NumberedShot
+from tracking.segmentation import ClipAppearance
+from tracking.torso_flow import TorsoPicture, follow_torso
+from tracking.torso_motion import measured_torso_poses
+from tracking.track_config import TrackConfig
+from tracking.video import VideoProperties, VideoReader
+from tracking.video_survey import Survey, choose_shot, describe_shots, survey_video
+from tracking.workers import Advance, Workers, usable_cores
+from tracking.workshop import Workshop, write_stage
+
+logger = logging.getLogger(__name__)
+
+DECODING_MEMORY = 1_000_000_000
+"""Bytes that the decoders of all workers together may take."""
+DECODER_FRAMES = 24
+"""About how many frames a decoder holds."""
+
+
+class NewBar(Protocol):
+    """Begins to show the progress of a stage."""
+
+    def __call__(self, stage: str, total: int | None, done: int = 0) -> Advance:
+        """
+        Args:
+            stage: what is being done.
+            total: how many frames there are, if that is known.
+            done: how many of them an interrupted command has done.
+        """
+        ...
+
+
+def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_bar: NewBar) -> None:
+    """Make the clip of a video in a workshop, going on from what is there.
+
+    Raises:
+        UserError: the video shows no face that can be followed, or not where it is asked for.
+    """
+    source = reader.properties
+    stated = stated_crop(config.crop, source.width, source.height, config.size)
+    with Workers(worker_count(config, source)) as workers:
+        survey = workshop.once("survey", lambda: survey_video(reader, config, new_bar("Reading", _expected(reader))))
+        shot = workshop.once("shot", lambda: choose_shot(reader, survey, config))
+        if len(survey.shots) > 1:
+            logger.info("%s", describe_shots(reader, survey, shot))
+        face = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        crop = stated or choose_crop(
+            face.landmarks[face.tracked], source.width, source.height, config.size, config.auto_crop
+        )
+        _require_face_in_crop(face, crop, config.crop)
+        face = replace(face, landmarks=crop.to_image(face.landmarks))
+        pictures = PictureSource(reader, survey.index, crop)
+        appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
+        fit = workshop.once("fit", lambda: _fit(face, crop, reader, config, new_bar))
+        require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
+        learned = appearance()
+        clip = _clip(reader, survey, shot, crop, face, fit, learned.plate.kind, workshop)
+        write_png(clip.background_path, learned.plate.image)
+        records = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
+        _add_what_pictures_tell(clip, shot, records, config)
+        clip.save_description()
+
+
+def worker_count(config: TrackConfig, source: VideoProperties) -> int:
+    """How many processes work: as many as wished, but none for nothing to do, and fewer for huge pictures."""
+    frame_bytes = 1.5 * source.width * source.height
+    affordable = max(1, int(DECODING_MEMORY / (DECODER_FRAMES * frame_bytes)))
+    stretch_count = -(-source.frame_count // STRETCH_FRAMES)
+    return max(1, min(config.workers or usable_cores(), affordable, stretch_count))
+
+
+def _expected(reader: VideoReader) -> int | None:
+    return reader.properties.frame_count if reader.properties.frame_count > 1 else None
+
+
+def _threads(workers: Workers) -> int:
+    """That decode in each process: one where there are several processes, else as many as the decoder likes."""
+    return 1 if workers.count > 1 else 0
+
+
+def _piecewise(
+    name: str,
+    function: Callable[..., Any],
+    work: Mapping[str, tuple[Any, ...]],
+    frames: Mapping[str, int],
+    workshop: Workshop,
+    workers: Workers,
+    stage: str,
+    new_bar: NewBar,
+) -> Iterator[Any]:
+    """The results of a stage that is worked on in pieces, in the pieces' order, one at a time.
+
+    Args:
+        work: arguments of every piece.
+        frames: how many frames every piece has.
+    """
+    todo = {
+        key: (workshop.path_of(f"{name}-{key}"), function, arguments)
+        for key, arguments in work.items()
+        if not workshop.is_kept(f"{name}-{key}")
+    }
+    done = sum(frames.values()) - sum(frames[key] for key in todo)
+    for _ in workers.run(_make_and_keep, todo, new_bar(stage, sum(frames.values()), done)):
+        pass
+    return (workshop.kept(f"{name}-{key}") for key in work)
+
+
+def _make_and_keep(advance: Advance, path: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Keep a result where it is made: all of a long clip's together are too large for one process."""
+    write_stage(path, function(advance, *arguments))
+
+
+def _follow_face(
+    reader: VideoReader,
+    survey: Survey,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> FaceTrack:
+    """The face in every frame of the shot."""
+    pieces = {f"{start:06d}": (start, stop) for start, stop in stretches(shot.start, shot.stop)}
+    threads = _threads(workers)
+    work = {key: (reader, survey.index, shot.start, piece, config.detector, threads) for key, piece in pieces.items()}
+    frames = {key: stop - start for key, (start, stop) in pieces.items()}
+    found = _piecewise("faces", find_faces, work, frames, workshop, workers, "Finding the face", new_bar)
+    face = link_longest_face([faces for stretch in found for faces in stretch], config.linking)
+    require_followed(face, reader)
+    if never_moves(face):
+        logger.warning(
+            "The face in %s never moves, as in a photograph: an avatar of it can be turned, but not talk.", reader.path
+        )
+    return face
+
+
+def _require_face_in_crop(face: FaceTrack, crop: Crop, stated: str) -> None:
+    centers = np.nanmean(face.landmarks[face.tracked][..., :2], axis=1) - [crop.left, crop.top]
+    if ((centers >= 0) & (centers <= [crop.width, crop.height])).all(axis=1).mean() < 0.5:
+        raise UserError(f"The face is not inside --crop {stated} in most frames: give a rectangle that holds it.")
+
+
+def _begin_learning(
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> Callable[[], ClipAppearance]:
+    """Learn what person and background look like, beside the fit if there are processes for both."""
+    if workshop.is_kept("appearance"):
+        return lambda: workshop.kept("appearance")
+    rows = np.flatnonzero(face.tracked)
+    arguments = (pictures, shot.start + rows, face.landmarks[rows], config.segmentation, _threads(workers))
+    if workers.count == 1:
+        return lambda: workshop.once(
+            "appearance",
+            lambda: learn_appearance(
+                new_bar("Learning hair, skin and background", min(len(rows), config.segmentation.plate_samples)),
+                *arguments,
+            ),
+        )
+    result = workers.start(learn_appearance, *arguments)
+    return lambda: workshop.once("appearance", result)
+
+
+def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:
+    source = reader.properties
+    # A crop keeps the optical axis of the whole picture.
+    center = crop.to_image(np.array([source.width / 2, source.height / 2, 0.0]))
+    advance = new_bar("Fitting the head", int(face.tracked.sum()))
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        now = round(done / max(total, 1) * int(face.tracked.sum()))
+        advance(now - told)
+        told = now
+
+    return fit_head(
+        face.landmarks,
+        face.tracked,
+        crop.image_width,
+        crop.image_height,
+        float(source.frame_rate),
+        config.fit,
+        progress=progress,
+        center=(float(center[0]), float(center[1])),
+        expression_scores=face.expression_scores,
+    )
+
+
+def _clip(
+    reader: VideoReader,
+    survey: Survey,
+    shot: NumberedShot,
+    crop: Crop,
+    face: FaceTrack,
+    fit: HeadFit,
+    background_kind: BackgroundKind,
+    workshop: Workshop,
+) -> TrackedClip:
+    """The clip's description, over all frames of the source."""
+    source, count = reader.properties, len(survey.index.timestamps)
+
+    def over_source(values: Float[np.ndarray, "chosen *shape"]) -> Float[np.ndarray, "frames *shape"]:
+        everywhere = np.full((count, *values.shape[1:]), np.nan, values.dtype)
+        everywhere[shot.start : shot.stop] = values
+        return everywhere
+
+    tracked = np.zeros(count, dtype=bool)
+    tracked[shot.start : shot.stop] = fit.tracked
+    flags = np.full(count, FrameFlag.OUTSIDE, dtype=np.uint16)
+    flags[shot.start : shot.stop] = _left_out(face, fit)
+    landmarks = np.where(fit.tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32)
+    return TrackedClip(
+        root=workshop.clip,
+        source=SourceVideo(
+            path=str(reader.path.resolve()),
+            width=source.width,
+            height=source.height,
+            frame_rate=str(source.frame_rate),
+            time_base=str(source.time_base),
+            crop=crop.rectangle,
+        ),
+        intrinsics=fit.intrinsics,
+        track=HeadTrack(
+            tracked=tracked,
+            presentation_timestamps=survey.index.timestamps,
+            camera_to_head=over_source(fit.camera_to_head),
+            camera_to_torso=over_source(fit.camera_to_torso),
+            expression=over_source(fit.expression),
+            identity=fit.identity,
+            landmarks=over_source(landmarks),
+            reprojection_error=over_source(fit.reprojection_error),
+            expression_names=fit.expression_names,
+            flags=flags,
+        ),
+        background_kind=background_kind,
+    )
+
+
+def _left_out(face: FaceTrack, fit: HeadFit) -> UInt16[np.ndarray, "chosen"]:
+    """Why the frames that are not tracked are not."""
+    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
+    reasons = (
+        (FrameFlag.NO_FACE, ~found),
+        (FrameFlag.OUTLIER, found & ~face.tracked),
+        (FrameFlag.LOST, face.tracked & ~fit.tracked),
+    )
+    flags = np.zeros(len(found), dtype=np.uint16)
+    for flag, frames in reasons:
+        flags[frames] |= np.uint16(flag)
+    return flags
+
+
+def _make_pictures(
+    clip: TrackedClip,
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    workshop: Workshop,
+    config: TrackConfig,
+    workers: Workers,
+    new_bar: NewBar,
+) -> Iterator[PictureRecord]:
+    """Write every tracked frame's image, matte and labels; gives a record of each."""
+    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
+        path.parent.mkdir(exist_ok=True)
+    appearance, threads = workshop.path_of("appearance"), _threads(workers)
+    work, frames = {}, {}
+    for piece in picture_stretches(clip.frames):
+        seen = clip.frames[piece.seen]
+        key = f"{piece.own[0]:06d}"
+        frames[key] = len(piece.own)
+        landmarks = face.landmarks[seen - shot.start]
+        work[key] = (
+            pictures, ClipFolder(clip.root), piece.own, seen.tolist(), landmarks, appearance, config.segmentation,
+            threads,
+        )  # fmt: skip
+    made = _piecewise("pictures", make_pictures, work, frames, workshop, workers, "Cutting out the person", new_bar)
+    return (record for stretch in made for record in stretch)
+
+
+def _add_what_pictures_tell(
+    clip: TrackedClip, shot: NumberedShot, records: Iterator[PictureRecord], config: TrackConfig
+) -> None:
+    """Into the clip's track: how the shoulders move, and which frames show the face less well."""
+    track, frames = clip.track, clip.frames
+    looks: list[FaceLook] = []
+
+    def torsos() -> Iterator[TorsoPicture]:
+        for record in records:
+            looks.append(record.look)
+            yield record.torso
+
+    similarities = follow_torso(torsos(), config.fit.torso.flow)
+    track.camera_to_torso[frames] = measured_torso_poses(
+        similarities,
+        rigid_inverse(track.camera_to_head[frames]),
+        frames - shot.start,
+        shot.length,
+        clip.intrinsics,
+        clip.source.frames_per_second,
+        config.fit.torso,
+    )
+    track.flags[frames] |= quality_flags(looks, track.camera_to_head[frames], track.expression[frames], config.quality)
