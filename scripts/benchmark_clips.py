@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_synthetic import ASSUMED_FOCAL_LENGTH, poses_of_mean_face
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from rich.progress import track
 from synthetic_sequences import DETECTOR_KEY, load_face, save_face
 
@@ -16,30 +16,13 @@ from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.frames_in_order import FramesInOrder
 from tracking.head_model import HeadModel
 from tracking.landmarks import LANDMARK_COUNT
 from tracking.photometric import PhotometricConfig, PhotometricRefiner, refine_fit
 from tracking.video import VideoReader
 
 IRIS_CENTERS = (468, 473)
-
-
-class OrderedFrames:
-    """A video's frames by number, for those who mostly ask for them in order: going back decodes from the beginning."""
-
-    def __init__(self, reader: VideoReader) -> None:
-        self._reader = reader
-        self._frames = iter(reader)
-        self._next = 0
-
-    def __call__(self, number: int) -> UInt8[np.ndarray, "height width 3"]:
-        if number < self._next:
-            self._frames, self._next = iter(self._reader), 0
-        for frame in self._frames:
-            self._next += 1
-            if self._next > number:
-                return frame.image
-        raise IndexError(f"{self._reader.path} has only {self._next} frames, not {number + 1}.")
 
 
 def report_clips(
@@ -79,7 +62,7 @@ def report_clip(video: Path, cache: Path, config: FitConfig, photometric: Photom
     before = error_and_noise(face, fit)
     if not photometric.enabled:
         return report | before
-    frames = OrderedFrames(reader)
+    frames = FramesInOrder(lambda: ((frame.index, frame.image) for frame in reader))
     refined = refine_fit(fit, frames, photometric)
     for which, numbers in ((fit, before), (refined, after := error_and_noise(face, refined))):
         numbers["texture_spread"] = round(texture_spread(which, frames, photometric), 3)
@@ -95,7 +78,7 @@ def error_and_noise(face: FaceTrack, fit: HeadFit) -> dict[str, float]:
     }
 
 
-def texture_spread(fit: HeadFit, frames: OrderedFrames, config: PhotometricConfig) -> float:
+def texture_spread(fit: HeadFit, frames: FramesInOrder, config: PhotometricConfig) -> float:
     """Median over the face's points of the deviation, over frames, of what they look like at the finest blur."""
     refiner = PhotometricRefiner(fit, config)
     texture = refiner.gather_texture(refiner.start, frames)[-1]

@@ -11,6 +11,7 @@ from tracking.errors import UserError
 from tracking.face_linking import FaceLinkingConfig
 from tracking.fitting import FitConfig
 from tracking.frame_quality import FrameQualityConfig
+from tracking.photometric import PhotometricConfig
 from tracking.segmentation import SegmentationConfig
 from tracking.shots import ShotConfig
 
@@ -45,6 +46,7 @@ class TrackConfig:
     shots: ShotConfig = field(default_factory=ShotConfig)
     auto_crop: CropConfig = field(default_factory=CropConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     quality: FrameQualityConfig = field(default_factory=FrameQualityConfig)
 

@@ -30,6 +30,8 @@ from tracking.fitting import HeadFit, fit_head
 from tracking.frame_flags import FrameFlag
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
+from tracking.frames_in_order import FramesInOrder, NumberedFrames
+from tracking.photometric import refine_fit
 from tracking.segmentation import ClipAppearance
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
@@ -83,6 +85,12 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         pictures = PictureSource(reader, survey.index, crop)
         appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
         fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, new_bar))
+        if config.photometric.enabled:
+            landmark_fit = fit
+            fit = workshop.once(
+                "refined-fit",
+                lambda: _refine(landmark_fit, pictures, face, shot, config, _threads(workers), new_bar),
+            )
         require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
         learned = appearance()
         clip = _clip(reader, survey, shot, crop, face, fit, learned.plate.kind, workshop)
@@ -227,6 +235,25 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         center=(float(center[0]), float(center[1])),
         expression_scores=face.expression_scores,
     )
+
+
+def _refine(
+    fit: HeadFit,
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    config: TrackConfig,
+    threads: int,
+    new_bar: NewBar,
+) -> HeadFit:
+    rows = np.flatnonzero(fit.tracked)
+
+    def from_the_beginning() -> NumberedFrames:
+        for portrait in pictures.portraits((shot.start + rows).tolist(), face.landmarks[rows], threads):
+            yield portrait.index - shot.start, portrait.image
+
+    advance = new_bar("Refining the head", config.photometric.rounds * len(rows))
+    return refine_fit(fit, FramesInOrder(from_the_beginning), config.photometric, lambda done, total: advance(1))
 
 
 def _clip(
