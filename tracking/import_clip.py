@@ -36,6 +36,7 @@ from tracking.import_nerfblendshape import read_nerfblendshape
 from tracking.import_pictures import PictureFindings, write_pictures, write_source
 from tracking.import_vhap import read_flame_parameters, read_vhap
 from tracking.pose_alignment import AlignedHead, AlignmentConfig, align_poses
+from tracking.report import write_report
 from tracking.segmentation import SegmentationConfig
 from tracking.torso_motion import TorsoConfig, measured_torso_poses
 from tracking.video import VideoReader
@@ -110,7 +111,9 @@ def import_clip(source: Path, clip: Path, config: ImportConfig | None = None) ->
         tracked = _describe(foreign, head, face, timestamps, partial, clip, config.frame_rate)
         findings = write_pictures(tracked, foreign, face, config.segmentation, config.torso.flow, progress)
         _add_findings(tracked, findings, config).save_description()
-    return TrackedClip.load(clip)
+    imported = TrackedClip.load(clip)
+    write_report(imported)
+    return imported
 
 
 def recognize(source: Path) -> Kind:

@@ -97,9 +97,10 @@ def write_pictures(
                 yield frame
 
         frames = kept(portraits(clip.frames.tolist(), "Labelling the person"))
-        for number, matte, labels in segmenter.segment(frames, appearance):
+        for segmentation in segmenter.segment(frames, appearance):
+            number = segmentation.index
             frame = waiting.pop(number)
-            matte, labels = _as_given(foreign.matte(number), matte, labels)
+            matte, labels = _as_given(foreign.matte(number), segmentation.matte, segmentation.labels)
             write_png(clip.image_path(number), frame.image)
             write_png(clip.matte_path(number), np.rint(255 * matte).astype(np.uint8))
             write_png(clip.label_path(number), labels)
