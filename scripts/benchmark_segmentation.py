@@ -23,6 +23,7 @@ from rich.progress import track
 from segmented_frames import Frames, read_frames, read_picture
 from torso_error import torso_error
 
+from tracking.choose_detector import make_detector
 from tracking.face_regions import HeadFrame
 from tracking.matting import MediaPipeSegmenter
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, Segmentation
@@ -64,18 +65,20 @@ def main() -> None:
                 if config.half in (half, "both")
             },
         }
-    measurements["clips"] = {clip.stem: measure_clip(read_frames(clip, config.frames)) for clip in config.clips}
     write_measurements(config.output, measurements)
+    for clip in config.clips:
+        measurements.setdefault("clips", {})[clip.stem] = measure_clip(read_frames(clip, config.frames))
+        write_measurements(config.output, measurements)
 
 
 def measure_labels(folder: Path, half: str) -> dict[str, Any]:
     """Overlap with the drawn labels, every picture segmented as a clip of its own."""
-    segmenter = PortraitSegmenter()
+    segmenter, detector = PortraitSegmenter(), make_detector()
     overlaps = {name: Overlap() for name in (*TRUTH_CLASSES, ABOVE_CHIN)}
     paths = sorted((folder / "images").iterdir())[0 if half == "developed on" else 1 :: 2]
     without_face = 0
     for path in track(paths, description=half.capitalize()):
-        image, landmarks = read_picture(path)
+        image, landmarks = read_picture(path, detector)
         if landmarks is None:
             without_face += 1
             continue

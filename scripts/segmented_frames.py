@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from tracking.choose_detector import make_detector
 from tracking.face_linking import link_longest_face
+from tracking.landmarks import LandmarkDetector
 from tracking.segmentation import PortraitFrame
 from tracking.video import VideoReader
 
@@ -44,10 +45,14 @@ def read_frames(video: Path, count: int) -> Frames:
     return Frames(video.stem, frames, float(Fraction(reader.properties.frame_rate)))
 
 
-def read_picture(path: Path) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "478 3"] | None]:
+def read_picture(
+    path: Path, detector: LandmarkDetector
+) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "478 3"] | None]:
     """A picture as a clip of one frame, and the landmarks of its largest face, if there is any."""
     image = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    faces = make_detector().detect(image)
+    # A blank picture makes the detector forget the face of the picture before.
+    detector.detect(np.zeros_like(image))
+    faces = detector.detect(image)
     if not faces:
         return image, None
     return image, max((face.landmarks for face in faces), key=lambda points: float(np.ptp(points[:, 0])))
