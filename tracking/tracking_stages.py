@@ -194,7 +194,13 @@ def _begin_learning(
             ),
         )
     result = workers.start(learn_appearance, *arguments)
-    return lambda: workshop.once("appearance", result)
+
+    def finish() -> ClipAppearance:
+        # What is left of it once the fit is done.
+        new_bar("Learning hair, skin and background", None)
+        return workshop.once("appearance", result)
+
+    return finish
 
 
 def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:
