@@ -50,6 +50,7 @@ CALM_SHARE = 0.4
 THIRD_DIFFERENCE_VARIANCE = 20
 WARM_UP_FRAMES = 4
 RESTARTS = 8
+TABLE_WIDTH = 150
 
 
 @dataclass
@@ -97,7 +98,7 @@ def main(arguments: Arguments) -> None:
         for name, make in makers.items():
             report = reports.setdefault(video.stem, {})[name] = measure(video, make, arguments.max_frames)
             table.add_row(video.stem, name, *(f"{value:.3g}" for value in report.values()))
-    Console().print(table)
+    Console(width=TABLE_WIDTH).print(table)
     if arguments.output:
         write_measurements(arguments.output, {**circumstances(), "videos": reports})
 
