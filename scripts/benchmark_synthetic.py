@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from exact_landmarks import exact_face
 from jaxtyping import Float
 from synthetic_motion import NOD_FREQUENCY, HeadMotion
 from synthetic_sequences import FRAME_RATE, BenchmarkData
@@ -57,12 +58,15 @@ class SequenceReport:
     """Of the expressions that the sequence exercises."""
 
 
-def report_sequence(data: BenchmarkData, clip: Clip, same_points: Correspondence, fit_clip: Fitter) -> SequenceReport:
-    """Fit one sequence and compare with the truth."""
-    truth, face = data.truth(clip), data.face(clip)
+def report_sequence(
+    data: BenchmarkData, clip: Clip, same_points: Correspondence, fit_clip: Fitter, exact: bool = False
+) -> SequenceReport:
+    """Fit one sequence and compare with the truth; on request from exact landmarks instead of detected ones."""
+    truth, neutral = data.truth(clip), data.neutral(clip)
+    face = exact_face(data.heads, same_points, neutral, truth, data.intrinsics(clip)) if exact else data.face(clip)
     fit = fit_clip(clip, face)
     model = HeadModel.load()
-    true_neutral = same_points.on(data.neutral(clip))
+    true_neutral = same_points.on(neutral)
     errors = compare_poses(
         fit.camera_to_head, model.neutral(fit.identity), truth.rotation, truth.translation, true_neutral
     )

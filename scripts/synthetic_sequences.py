@@ -76,8 +76,9 @@ def _text_key(folder: Path, patterns: tuple[str, ...]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 
 
+DETECTOR_CODE = ("choose_detector.py", "face_[ls]*.py", "face_mesh_model.py", "landmarks.py", "mediapipe*.py")
 RENDERING_KEY = _text_key(Path(__file__).parent, ("synthetic_[!s]*.py", "synthetic_skin.py"))
-DETECTOR_KEY = _text_key(Path(tracking.__path__[0]), ("landmark*.py", "mediapipe*.py"))
+DETECTOR_KEY = _text_key(Path(tracking.__path__[0]), DETECTOR_CODE)
 """What stands for the code that makes frames, and the code that makes detections: the cache goes by them."""
 
 

@@ -133,6 +133,12 @@ class TrackedClip(ClipFolder):
         stamps = self.track.presentation_timestamps.astype(np.float64)
         return (stamps - stamps[0]) / max(stamps[-1] - stamps[0], 1.0)
 
+    @cached_property
+    def seconds(self) -> Float[np.ndarray, "frames"]:
+        """When each source frame is shown, in seconds from the first."""
+        stamps = self.track.presentation_timestamps
+        return (stamps - stamps[0]) * float(Fraction(self.source.time_base))
+
     def image(self, frame: int) -> UInt8[np.ndarray, "height width 3"]:
         """The RGB crop of a tracked frame."""
         return read_png(self.image_path(frame), cv2.IMREAD_COLOR)

@@ -1,5 +1,6 @@
 """Where faces seem to be in a picture: MediaPipe's face detectors, near and far."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ TILE_SHARE = 0.6
 """Side of the squares in which very small faces are looked for, as a share of the picture's shorter side."""
 SAME_FACE = 0.3
 """Squares closer than this, as a share of their side, are around one face."""
+SURROUNDINGS = 1.4
+"""How much of what is around a small face is looked at, in multiples of its square."""
+CLOSER_PIXELS = 256
+"""To how many pixels that is enlarged."""
 
 Window = tuple[int, int, int, int]
 """A part of a picture: left, top, width, height."""
@@ -46,8 +51,22 @@ class FaceFinder:
             return near
         if self._far is None:
             self._far = self._start(model_selection=1)
-        far = self._run(self._far, picture, [whole])
-        return far or self._run(self._far, picture, _tiles(picture.width, picture.height))
+        windows = ([whole], _tiles(picture.width, picture.height))
+        far = next((squares for part in windows if (squares := self._run(self._far, picture, part))), [])
+        return [self._look_closer(picture, square) for square in far]
+
+    def _look_closer(self, picture: PicturePyramid, square: FaceSquare) -> FaceSquare:
+        """A small face's square as the other model sees it enlarged: from few pixels the first guess is crude."""
+        around = replace(square, size=SURROUNDINGS * square.size, rotation=0.0)
+        reduction = picture.reduction_to(around.size, CLOSER_PIXELS)
+        patch = around.reduced(reduction).cut(picture.reduced(reduction), CLOSER_PIXELS)
+        seen = self._run(self._near, PicturePyramid(patch), [(0, 0, CLOSER_PIXELS, CLOSER_PIXELS)])
+        if not seen:
+            return square
+        places = np.array([[face.x, face.y, 0.0] for face in seen]) / CLOSER_PIXELS
+        nearest = int(np.argmin(np.linalg.norm(places[:, :2] - 0.5, axis=1)))
+        x, y, _ = around.to_picture(places)[nearest]
+        return FaceSquare(x, y, seen[nearest].size / CLOSER_PIXELS * around.size, seen[nearest].rotation)
 
     def _run(self, model: Any, picture: PicturePyramid, windows: list[Window]) -> list[FaceSquare]:
         found = []

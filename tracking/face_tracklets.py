@@ -16,10 +16,8 @@ SPEED_FRAMES = 5
 """A face's speed is the mean over this many frames."""
 SPEED_LASTS = 6.0
 """For about how many frames a face that is out of sight is expected to go on as it went."""
-SHAPE_WEIGHT = 3.0
-"""How much a difference in shape counts against an equal one in place, both in face sizes."""
 APPEARANCE_WEIGHT = 1.0
-"""How much a difference in colours counts."""
+"""How much a difference in colours counts against a distance of the same number of face sizes."""
 APPEARANCE_FRAMES = 10
 """Over how many frames, those seen last, a face's colours are averaged."""
 BLINK_OF_AN_EYE = 5
@@ -137,7 +135,7 @@ def _match(
 
 
 def _difference(last: Face, shift: Float[np.ndarray, "2"], face: Face, config: FollowingConfig) -> float:
-    """How unlike a face is to what is expected of one that was seen before; infinite if it cannot be that one."""
+    """How far landmarks and size are from what is expected of a face seen before; infinite if it cannot be that one."""
     size_before, size_now = max(float(face_size(last)), 1e-6), max(float(face_size(face)), 1e-6)
     smaller, larger = sorted((size_before, size_now))
     offsets = face[:, :2] - last[:, :2]
@@ -151,8 +149,7 @@ def _difference(last: Face, shift: Float[np.ndarray, "2"], face: Face, config: F
     moved_on = distance(shift)
     if min(moved_on, distance(np.zeros(2))) > config.max_step:
         return float("inf")
-    shape = np.linalg.norm((placed_shape(face) - placed_shape(last))[there], axis=1).mean()
-    return moved_on + SHAPE_WEIGHT * float(shape) + float(np.log(larger / smaller))
+    return moved_on + float(np.log(larger / smaller))
 
 
 def _expected_shift(tracklet: Tracklet, frame: int) -> Float[np.ndarray, "2"]:

@@ -20,6 +20,7 @@ from tracking.cameras import rigid, rigid_inverse, similarity_transform
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
 from tracking.fit_stages import CameraStage, FrameStage, SequenceStage, chunked_residuals
+from tracking.flame_model import FlameConfig, chosen_head_model, default_identity
 from tracking.head_model import HeadModel
 from tracking.head_problem import HeadProblem, HeadStates, Observations
 from tracking.landmark_trust import OUTER_EYE_CORNERS, iris_confidence, point_weights
@@ -39,18 +40,19 @@ class FitConfig:
     frames: FrameStage = field(default_factory=FrameStage)
     sequence: SequenceStage = field(default_factory=SequenceStage)
     torso: TorsoConfig = field(default_factory=TorsoConfig)
+    flame: FlameConfig = field(default_factory=FlameConfig)
     depth_weight: float = 0.05
     """Trust in the detector's relative depth, against 1 for what the image shows. Little: in turned and tilted faces it
     contradicts the image, and the expressions would make up the difference."""
     outlier_distance: float = 0.8
     """Centimetres from which a landmark's error counts less and less."""
-    expression_sparsity: float = 0.2
+    expression_sparsity: float = 0.05
     """Cost of an expression fully on: the resting face belongs to the identity."""
     rare_expression_factor: float = 1.3
     """How much dearer the expressions are that people hardly made in the clips behind the head model."""
-    expression_ridge: float = 0.05
+    expression_ridge: float = 2.0
     """Cost of a squared expression coefficient, times two."""
-    score_weight: float = 1.0
+    score_weight: float = 4.0
     """The same for its squared distance from the detector's own score, where the detector gives scores."""
     identity_ridge: float = 0.03
     """The same for a squared identity coefficient, in every frame."""
@@ -108,7 +110,7 @@ def fit_head(
         raise UserError(
             f"Only {len(frames)} frames show a face that could be followed: give a longer or clearer video."
         )
-    model = HeadModel.load()
+    model = chosen_head_model(config.flame)
     center = center or (width / 2, height / 2)
     points = (landmarks[frames] - np.array([*center, 0.0])) * np.array([1.0, -1.0, -1.0])
     observations, start, sound = _align(model, points)
@@ -158,7 +160,8 @@ def fit_head(
         spread(rigid_inverse(head_to_camera)),
         spread(camera_to_torso),
         spread(states.expression),
-        identity.astype(np.float64),
+        # A clip is read without the user's FLAME file: it keeps the default model's nearest face.
+        (identity if model is HeadModel.load() else default_identity(model, identity)).astype(np.float64),
         spread(error),
         model.expression_names,
         still_tracked,

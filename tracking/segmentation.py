@@ -20,6 +20,7 @@ from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_part
 from tracking.matting import MatteConfig, MediaPipeSegmenter, PersonSegmenter, fit_within, refine_matte
 from tracking.motion_blend import MotionBlend, Neighbor, blend
 from tracking.part_places import Posterior
+from tracking.torso_flow import TorsoPicture
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Segmentation(NamedTuple):
     matte: Float32[np.ndarray, "height width"]
     labels: UInt8[np.ndarray, "height width"]
     """`tracking.regions.Label`: background exactly where the matte is 0."""
+    torso: TorsoPicture
+    """What `tracking.torso_flow.follow_torso` needs of the frame."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,8 @@ def _steadied(seen: _Seen) -> Segmentation:
     posterior = blend(seen.posterior, [(neighbor, other.posterior) for neighbor, other in seen.neighbors])
     # Eight bits is what the clip stores, and what "exactly 0" must survive.
     matte = np.rint(255 * np.clip(matte, 0, 1)).astype(np.float32) / 255
-    return Segmentation(frame.index, matte, label_pixels(posterior, matte, frame.landmarks))
+    labels = label_pixels(posterior, matte, frame.landmarks)
+    return Segmentation(frame.index, matte, labels, TorsoPicture.of(frame.image, labels))
 
 
 def spread_evenly(count: int, most: int) -> list[int]:

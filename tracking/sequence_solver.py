@@ -52,8 +52,9 @@ def solve_sequence(
     window: int = 256,
     context: int = 32,
     progress: Callable[[int], None] | None = None,
+    fixed_pose: bool = False,
 ) -> HeadStates:
-    """Poses and expressions of frames in order, given camera and identity.
+    """Poses and expressions of frames in order, given camera and identity; the expressions alone if the pose is fixed.
 
     Args:
         frames: the frames' numbers in the video, increasing; no smoothness is asked for across gaps.
@@ -68,8 +69,8 @@ def solve_sequence(
             last = count
         seen = slice(max(0, first - context), min(count, last + context))
         part = _solve_window(
-            problem, observations[seen], identity, states[seen], frames[seen], smoothness, iterations
-        )  # fmt: skip
+            problem, observations[seen], identity, states[seen], frames[seen], smoothness, iterations, fixed_pose
+        )
         done.append(part[first - seen.start : last - seen.start])
         if progress is not None:
             progress(last)
@@ -86,6 +87,7 @@ def _solve_window(
     frames: np.ndarray,
     smoothness: Smoothness,
     iterations: int,
+    fixed_pose: bool,
 ) -> HeadStates:
     neutral = problem.model.neutral(identity)
     basis = shape_basis(problem.model, with_identity=False)
@@ -103,7 +105,9 @@ def _solve_window(
         bends = _bends(states)
         stiffness = smoothness.weights / (1 + (bends / smoothness.scales) ** 2) * consecutive[:, None]
         gradient = gradient.astype(np.float64) + _spread(stiffness * bends)
-        step = _banded_step(hessian, gradient, stiffness, held_at_bounds(states, gradient), damping)
+        held = held_at_bounds(states, gradient)
+        held[:, :POSE_SIZE] |= fixed_pose
+        step = _banded_step(hessian, gradient, stiffness, held, damping)
         candidate = states.moved(step)
         value = total(candidate)
         if value <= best:

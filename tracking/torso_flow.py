@@ -30,11 +30,11 @@ class TorsoFlowConfig:
 
     corners: int = 150
     """Most corners that are followed."""
-    least_corners: int = 12
+    least_corners: int = 8
     """Fewer corners that agree say nothing."""
-    least_share: float = 0.3
+    least_share: float = 0.2
     """Least share of a keyframe's corners that must agree."""
-    return_error: float = 0.7
+    return_error: float = 1.0
     """Furthest from its start that a corner may be when it has been followed there and back."""
     agreement: float = 1.5
     """Furthest from the similarity that a corner may be."""
@@ -110,7 +110,7 @@ class _Follower:
         return pose
 
     def _remember(self, picture: TorsoPicture, pose: Similarity) -> bool:
-        points = cv2.goodFeaturesToTrack(picture.grey, self._config.corners, 0.02, 5, mask=picture.clothes, blockSize=5)
+        points = cv2.goodFeaturesToTrack(picture.grey, self._config.corners, 0.01, 5, mask=picture.clothes, blockSize=5)
         if points is None or len(points) < self._config.least_corners:
             return False
         # The reference stays; of the others the newest do.

@@ -157,12 +157,16 @@ def test_alike_people_who_cross_without_stopping_are_told_apart_by_where_they_we
     np.testing.assert_allclose(seen_at(link_longest_face(detections)), 100 + 5 * np.arange(60))
 
 
-def test_people_who_meet_and_turn_back_are_told_apart_by_their_shape() -> None:
+@pytest.mark.parametrize(("shape", "other"), [(1, None), (0, 1)])
+def test_people_who_meet_and_turn_back_are_told_apart_by_their_shape_or_their_colours(
+    shape: int, other: int | None
+) -> None:
+    """Where they were going, they would have passed each other by."""
     detections = []
     for frame in range(40):
         way = 4 * min(frame, 40 - frame)
-        faces = [face_at(100 + way, size=55), face_at(250 - way, shape=1)]
-        detections.append([] if abs(frame - 20) <= 2 else faces)
+        faces = [face_at(100 + way, size=55, person=0), face_at(250 - way, shape=shape, person=other)]
+        detections.append([] if abs(frame - 20) <= 1 else faces)
     track = link_longest_face(detections)
     expected = np.array([100 + 4 * min(frame, 40 - frame) for frame in range(40)])
     np.testing.assert_allclose(seen_at(track), expected[track.tracked])

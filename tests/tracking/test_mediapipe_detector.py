@@ -44,6 +44,19 @@ def test_a_small_face_in_a_large_frame_is_found(carphone: Path) -> None:
     np.testing.assert_allclose(face[:, :2].mean(axis=0), 2 * expected[:, :2].mean(axis=0) + [1400, 500], atol=4)
 
 
+@pytest.mark.parametrize("width", [110, 160])
+def test_a_very_small_face_is_found_wherever_it_is(carphone: Path, width: int) -> None:
+    image = next(iter(VideoReader(carphone))).image
+    small = cv2.resize(image, (width, width * 144 // 176), interpolation=cv2.INTER_AREA)
+    expected = only_face(MediaPipeDetector(), image) * width / 176
+    for left, top in ((40, 30), (560, 300), (900, 500)):
+        frame = np.full((720, 1280, 3), 90, np.uint8)
+        frame[top : top + small.shape[0], left : left + width] = small
+        face = only_face(MediaPipeDetector(), frame)
+        distance = np.linalg.norm(face[:, :2] - [left, top] - expected[:, :2], axis=1)
+        assert distance.mean() < 0.05 * interocular(expected)
+
+
 def test_an_empty_picture_has_no_face(detector: MediaPipeDetector) -> None:
     assert detector.detect(np.full((120, 160, 3), 128, np.uint8)) == []
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +78,29 @@ def test_matte_and_labels_agree_with_the_landmarks(tracked: TrackedClip) -> None
         assert (labels == Label.HAIR).mean() > 0.02
 
 
+def test_the_shoulders_are_measured_and_the_car_is_a_plate(tracked: TrackedClip) -> None:
+    torso = tracked.track.camera_to_torso
+    assert np.isfinite(torso).all()
+    # The guess from the head never turns the torso; what is seen of the jacket does.
+    assert np.ptp(torso[:, 1, 0]) > 1e-3
+    assert np.abs(torso[:, 1, 0]).max() < 0.2
+    assert tracked.background_kind == "plate"
+    plate = tracked.plate()
+    assert plate is not None
+    assert replace(tracked, background_kind="per-frame").plate() is None
+
+
 def test_nothing_but_the_clip_is_left(tracked: TrackedClip, talk: Path) -> None:
     assert names(talk.parent) == ["talk.mp4", "talk_clip"]
-    assert names(tracked.root) == ["background.png", "images", "labels", "masks", "tracking.npz", "transforms.json"]
+    assert names(tracked.root) == [
+        "background.png",
+        "images",
+        "labels",
+        "masks",
+        "report.html",
+        "tracking.npz",
+        "transforms.json",
+    ]
     assert len(names(tracked.root / "labels")) == FRAMES
 
 
@@ -217,10 +238,14 @@ def test_command_refuses_unknown_options(
 def test_command_says_what_it_wrote(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96"])
+    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96", "--preview"])
     main()
     output = capsys.readouterr().out
     assert f"{FRAMES} of {FRAMES} frames tracked, 96 x 78 pixels, median reprojection error" in output
+    assert f"{tmp_path}/clip/report.html" in output
+    assert len(list(VideoReader(tmp_path / "clip" / "preview.mp4"))) == FRAMES
+    # The page names the clip by its final place.
+    assert f"ns-train portrait-edit --data {tmp_path}/clip" in (tmp_path / "clip" / "report.html").read_text()
     clip = TrackedClip.load(tmp_path / "clip")
     assert clip.image(0).shape == (78, 96, 3)
     assert (clip.intrinsics.width, clip.intrinsics.height) == (96, 78)
