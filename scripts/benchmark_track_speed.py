@@ -23,7 +23,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from measuring import circumstances, write_measurements
 
 from tracking.clip import TrackedClip
 from tracking.track_config import TrackConfig
@@ -52,6 +51,9 @@ def main() -> None:
     if arguments.track_one:
         track_one(arguments.videos[0], arguments.track_one, config)
         return
+    # It loads torch, which the processes that are measured, and import this file, have no use for.
+    from measuring import circumstances, write_measurements
+
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(video, Path(folder), config) for video in arguments.videos]
         if arguments.long_frames:
