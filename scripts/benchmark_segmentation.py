@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import tyro
 from jaxtyping import Bool, Float32
-from label_overlap import LEAST_SHARE, OUR_LABELS, TRUTH_CLASSES, Overlap, compare
+from label_overlap import ABOVE_CHIN, LEAST_SHARE, OUR_LABELS, TRUTH_CLASSES, Overlap, compare
 from measuring import circumstances, write_measurements
 from optical_flow import backward_flow, look_up, origins
 from PIL import Image
@@ -27,6 +27,8 @@ from tracking.face_regions import HeadFrame
 from tracking.matting import MediaPipeSegmenter
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, Segmentation
 
+CHIN_HEIGHT = 0.5
+"""How far below the point between the ears the chin is, in face heights."""
 EDGE_BAND = 0.06
 """How far from the person's edge flicker is measured, in face heights."""
 
@@ -69,7 +71,7 @@ def main() -> None:
 def measure_labels(folder: Path, half: str) -> dict[str, Any]:
     """Overlap with the drawn labels, every picture segmented as a clip of its own."""
     segmenter = PortraitSegmenter()
-    overlaps = {name: Overlap() for name in TRUTH_CLASSES}
+    overlaps = {name: Overlap() for name in (*TRUTH_CLASSES, ABOVE_CHIN)}
     paths = sorted((folder / "images").iterdir())[0 if half == "developed on" else 1 :: 2]
     without_face = 0
     for path in track(paths, description=half.capitalize()):
@@ -80,7 +82,8 @@ def measure_labels(folder: Path, half: str) -> dict[str, Any]:
         frame = PortraitFrame(0, image, landmarks)
         found = next(iter(segmenter.segment([frame], segmenter.learn([frame]))))
         truth = np.array(Image.open(folder / "masks" / f"{path.stem}.png"))
-        for name, masks in compare(found.matte, found.labels, truth).items():
+        _, down = HeadFrame.of(landmarks).coordinates(*truth.shape[::-1])
+        for name, masks in compare(found.matte, found.labels, truth, down < CHIN_HEIGHT).items():
             overlaps[name].add(*masks)
     return {
         "pictures": len(paths),

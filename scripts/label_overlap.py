@@ -33,6 +33,8 @@ OUR_LABELS: dict[str, frozenset[Label]] = {
     "neck": frozenset({Label.NECK}),
     "clothes": frozenset({Label.CLOTHES, Label.OTHER}),
 }
+ABOVE_CHIN = "person above the chin"
+"""CelebAMask-HQ has no class for bare shoulders and hands: it counts them as background, mostly below the chin."""
 LEAST_SHARE = 0.002
 """A picture says something about a thing that it shows on at least this share of its pixels."""
 
@@ -70,10 +72,14 @@ def compare(
     matte: Float32[np.ndarray, "height width"],
     labels: UInt8[np.ndarray, "height width"],
     truth: UInt8[np.ndarray, "height width"],
+    above_chin: Bool[np.ndarray, "height width"],
 ) -> dict[str, tuple[Bool[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]]:
     """Where each thing is, ours and drawn. Ours are cut at half the matte: a drawn mask has no soft edge."""
     person = matte >= 0.5
-    return {
+    masks = {
         name: (person & np.isin(labels, [int(label) for label in OUR_LABELS[name]]), np.isin(truth, classes))
         for name, classes in TRUTH_CLASSES.items()
     }
+    ours, drawn = masks["person"]
+    masks[ABOVE_CHIN] = ours & above_chin, drawn & above_chin
+    return masks

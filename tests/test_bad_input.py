@@ -190,7 +190,8 @@ def test_data_that_cannot_be_trained_on(tmp_path: Path, train: Callable[..., Any
 
 
 def test_clips_that_cannot_be_trained_on(tmp_path: Path, train: Callable[..., Any], refused: Refused) -> None:
-    other_version, other_program, damaged, imageless, trackless = (write_clip(tmp_path / str(i)) for i in range(5))
+    clips = [write_clip(tmp_path / str(i)) for i in range(6)]
+    other_version, other_program, damaged, imageless, trackless, undecided = clips
     change_description(other_version, format_version=FORMAT_VERSION + 1)
     change_description(other_program, format=None)
     (damaged.root / "transforms.json").write_text("{")
@@ -201,6 +202,8 @@ def test_clips_that_cannot_be_trained_on(tmp_path: Path, train: Callable[..., An
     )
     refused(train(other_version.root), version)
     refused(train(other_program.root), "was not written by portrait-track")
+    change_description(undecided, background_kind=None)
+    refused(train(undecided.root), "does not say which background the clip has: track the video again")
     refused(train(damaged.root), "transforms.json is damaged")
     refused(train(imageless.root), "00003.png is missing (1 of 37 files are): track the video again")
     refused(train(trackless.root), "tracking.npz is missing")

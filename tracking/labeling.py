@@ -31,7 +31,9 @@ from tracking.part_places import (
 )
 
 COMMON_COLOR = 0.001
+"""What may be clothes and has a colour that hair has this often counts half as clothes: long hair lies on them."""
 STRAY_HAIR = 0.01
+"""How much is left of the likelihood that hair is hair which does not hang together with the head's."""
 
 
 @dataclass

@@ -35,7 +35,7 @@ def rough_anatomy() -> PlaceMap:
     skin = 0.9 * face + 0.25 * fade((beside / 0.6) ** 2 + (down / 0.75) ** 2, 1.0, 0.1)
     crown = fade((beside / 0.95) ** 2 + (down / 1.1) ** 2, 1.0, 0.15) * fade(down, 0.25, 0.08)
     falling = fade(beside, 0.9, 0.08) * fade(down, 1.3, 0.15)
-    hair = 0.9 * crown * (1 - 0.7 * face) + 0.8 * falling * (1 - face)
+    hair = 1.3 * crown * (1 - 0.7 * face) + 0.8 * falling * (1 - face)
     neck = (
         fade(beside, 0.36, 0.05) * fade(-down, -0.45, 0.04) * (0.8 * fade(down, 0.8, 0.06) + 0.2 * fade(down, 1.6, 0.1))
     )

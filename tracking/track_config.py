@@ -37,6 +37,8 @@ class TrackConfig:
     """What the images show: head and shoulders, the whole picture, or a rectangle of the video in pixels."""
     overwrite: bool = False
     """Replace an already tracked clip."""
+    preview: bool = False
+    """Also write preview.mp4 into the clip: the video with landmarks, mesh and expressions drawn onto it."""
     workers: int | None = None
     """Processes that work at the same time; as many as there are cores if no number is given."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -66,6 +68,6 @@ class TrackConfig:
     def identity(self) -> dict[str, Any]:
         """The options that the result depends on."""
         options = asdict(self)
-        for name in ("overwrite", "workers"):
+        for name in ("overwrite", "preview", "workers"):
             del options[name]
         return options

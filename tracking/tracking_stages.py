@@ -15,6 +15,7 @@ from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write
 from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
+from tracking.face_completion import completed
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_look import FaceLook
 from tracking.face_search import (
@@ -74,15 +75,16 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         shot = workshop.once("shot", lambda: choose_shot(reader, survey, config))
         if len(survey.shots) > 1:
             logger.info("%s", describe_shots(reader, survey, shot))
-        face = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        measured = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        face = replace(measured, landmarks=completed(measured.landmarks))
         crop = stated or choose_crop(
             face.landmarks[face.tracked], source.width, source.height, config.size, config.auto_crop
         )
         _require_face_in_crop(face, crop, config.crop)
-        face = replace(face, landmarks=crop.to_image(face.landmarks))
+        face, measured = (replace(track, landmarks=crop.to_image(track.landmarks)) for track in (face, measured))
         pictures = PictureSource(reader, survey.index, crop)
         appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
-        fit = workshop.once("fit", lambda: _fit(face, crop, reader, config, new_bar))
+        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, new_bar))
         if config.photometric.enabled:
             landmark_fit = fit
             fit = workshop.once(
@@ -200,7 +202,13 @@ def _begin_learning(
             ),
         )
     result = workers.start(learn_appearance, *arguments)
-    return lambda: workshop.once("appearance", result)
+
+    def finish() -> ClipAppearance:
+        # What is left of it once the fit is done.
+        new_bar("Learning hair, skin and background", None)
+        return workshop.once("appearance", result)
+
+    return finish
 
 
 def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:

@@ -207,9 +207,7 @@ def test_scores_tell_what_landmarks_do_not(truth):
     scores = np.full(truth.expression.shape, np.nan)
     scores[:, model.expression_index("jawOpen")] = coefficient(truth.expression, "jawOpen")
     blind = fit(replace(truth, landmarks=landmarks))
-    told = fit_head(
-        landmarks, np.ones(FRAMES, bool), WIDTH, HEIGHT, FRAME_RATE, FitConfig(), expression_scores=scores
-    )
+    told = fit_head(landmarks, np.ones(FRAMES, bool), WIDTH, HEIGHT, FRAME_RATE, FitConfig(), expression_scores=scores)
     true = coefficient(truth.expression, "jawOpen")
     assert np.std(coefficient(blind.expression, "jawOpen")) < 0.02
     assert np.corrcoef(coefficient(told.expression, "jawOpen"), true)[0, 1] > 0.95
