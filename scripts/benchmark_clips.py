@@ -15,46 +15,74 @@ from tracking.cameras import project, rigid_inverse, transform, vector_from_rota
 from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
 from tracking.face_linking import FaceTrack, link_longest_face
-from tracking.fitting import FitConfig, fit_head
+from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.frames_in_order import FramesInOrder
 from tracking.head_model import HeadModel
+from tracking.landmarks import LANDMARK_COUNT
+from tracking.photometric import PhotometricConfig, PhotometricRefiner, refine_fit
 from tracking.video import VideoReader
 
 IRIS_CENTERS = (468, 473)
 
 
-def report_clips(videos: list[Path], cache: Path, config: FitConfig) -> dict[str, dict[str, Any]]:
+def report_clips(
+    videos: list[Path], cache: Path, config: FitConfig, photometric: PhotometricConfig
+) -> dict[str, dict[str, Any]]:
     """One report for every video, under its name."""
-    return {video.stem: report_clip(video, cache, config) for video in videos}
+    return {video.stem: report_clip(video, cache, config, photometric) for video in videos}
 
 
-def report_clip(video: Path, cache: Path, config: FitConfig) -> dict[str, Any]:
+def report_clip(video: Path, cache: Path, config: FitConfig, photometric: PhotometricConfig) -> dict[str, Any]:
     """Fit a clip and report.
 
     `tracked` is the share, of the frames in which the detector found the face, that were fitted and kept. `error` is
     the distance between detected and fitted points: the median over points, then over frames, in percent of the
-    distance between the centres of the irises in the same frame. `rotation_noise` is `third_difference_noise`.
+    distance between the centres of the irises in the same frame. `rotation_noise` is `third_difference_noise`. Where
+    the fit is refined by the frames, `landmark_fit` holds the same of the fit before, and `texture_spread` tells how
+    unlike a point of the face looks in different frames: the median over points of the deviation of their normalised
+    brightness.
     """
     reader = VideoReader(video)
     width, height = reader.properties.width, reader.properties.height
     face = _face(reader, video, cache)
     fit = fit_head(face.landmarks, face.tracked, width, height, float(reader.properties.frame_rate), config)
-    model = HeadModel.load()
-    shape = model.vertices(fit.identity, np.nan_to_num(fit.expression))
     baseline_poses = poses_of_mean_face(face, width, height)
     assumed = Intrinsics(ASSUMED_FOCAL_LENGTH * max(width, height), width / 2, height / 2, width, height)
-    mean_shape = np.broadcast_to(model.mean, shape.shape)
+    mean_shape = np.broadcast_to(HeadModel.load().mean, (len(face.tracked), LANDMARK_COUNT, 3))
     found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
-    return {
+    report = {
         "size": f"{width} x {height}",
         "frames": len(found),
         "found": round(float(found.mean()), 4),
         "tracked": round(float(fit.tracked.sum() / found.sum()), 4),
-        "error": reprojection_error(face, shape, fit.camera_to_head, fit.intrinsics),
-        "baseline_error": reprojection_error(face, mean_shape, baseline_poses, assumed),
-        "rotation_noise": third_difference_noise(fit.camera_to_head),
-        "baseline_rotation_noise": third_difference_noise(baseline_poses),
         "focal_length": round(fit.intrinsics.focal_length / max(width, height), 3),
+        "baseline_error": reprojection_error(face, mean_shape, baseline_poses, assumed),
+        "baseline_rotation_noise": third_difference_noise(baseline_poses),
     }
+    before = error_and_noise(face, fit)
+    if not photometric.enabled:
+        return report | before
+    frames = FramesInOrder(lambda: ((frame.index, frame.image) for frame in reader))
+    refined = refine_fit(fit, frames, photometric)
+    for which, numbers in ((fit, before), (refined, after := error_and_noise(face, refined))):
+        numbers["texture_spread"] = round(texture_spread(which, frames, photometric), 3)
+    return report | after | {"landmark_fit": before}
+
+
+def error_and_noise(face: FaceTrack, fit: HeadFit) -> dict[str, float]:
+    """What the table says of one fit."""
+    shape = HeadModel.load().vertices(fit.identity, np.nan_to_num(fit.expression))
+    return {
+        "error": reprojection_error(face, shape, fit.camera_to_head, fit.intrinsics),
+        "rotation_noise": third_difference_noise(fit.camera_to_head),
+    }
+
+
+def texture_spread(fit: HeadFit, frames: FramesInOrder, config: PhotometricConfig) -> float:
+    """Median over the face's points of the deviation, over frames, of what they look like at the finest blur."""
+    refiner = PhotometricRefiner(fit, config)
+    texture = refiner.gather_texture(refiner.start, frames)[-1]
+    return float(np.median(texture.spread[texture.known]))
 
 
 def reprojection_error(

@@ -1,8 +1,9 @@
 """Benchmark the tracking: on rendered heads with known parameters, and on real clips.
 
     python scripts/benchmark_tracking.py            # the rendered heads
-    python scripts/benchmark_tracking.py --clips    # and the real clips
-    python scripts/benchmark_tracking.py --sequences talk nod --fit.smoothing 1
+    python scripts/benchmark_tracking.py --no-heads --clips    # the real clips
+    python scripts/benchmark_tracking.py --sequences talk nod --fit.camera.focal-length 1.75
+    python scripts/benchmark_tracking.py --photometric.enabled    # before and after the photometric refinement
 
 ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
 Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
@@ -62,6 +63,8 @@ class Arguments:
     exact_landmarks: bool = False
     """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's; nothing
     is written then."""
+    heads: bool = True
+    """Measure the rendered heads."""
     clips: bool = False
     """Also measure the real clips."""
     real_videos: tuple[Path, ...] = ()
@@ -73,40 +76,50 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    """Render or load, fit, compare, print and write."""
+    """Measure what is asked for, print and write."""
     with one_sentence_for_user_errors():
-        data = BenchmarkData(arguments.shared, arguments.cache)
-        chosen = choose(arguments.sequences)
-        if arguments.sheet is not None:
-            write_png(arguments.sheet, contact_sheet(data, chosen))
-        same_points = find_correspondence(data.heads)
+        if arguments.heads:
+            measure_heads(arguments)
+        if arguments.clips:
+            videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
+            clips = report_clips(videos, arguments.cache, arguments.fit, arguments.photometric)
+            CONSOLE.print(clip_table(clips))
+            merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
 
-        def fit_clip(clip: Sequence, face: FaceTrack) -> HeadFit:
-            fit = fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
-            if not arguments.photometric.enabled:
-                return fit
-            frames = data.frames(clip)
-            return refine_fit(fit, lambda frame: np.array(frames[frame]), arguments.photometric)
 
+def measure_heads(arguments: Arguments) -> None:
+    """Render or load, fit, compare; before and, if it is enabled, after the photometric refinement."""
+    data = BenchmarkData(arguments.shared, arguments.cache)
+    chosen = choose(arguments.sequences)
+    if arguments.sheet is not None:
+        write_png(arguments.sheet, contact_sheet(data, chosen))
+    same_points = find_correspondence(data.heads)
+    fits: dict[str, HeadFit] = {}
+
+    def fit_landmarks(clip: Sequence, face: FaceTrack) -> HeadFit:
+        if clip.name not in fits:
+            fits[clip.name] = fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+        return fits[clip.name]
+
+    def fit_frames(clip: Sequence, face: FaceTrack) -> HeadFit:
+        frames = data.frames(clip)
+        return refine_fit(fit_landmarks(clip, face), lambda frame: np.array(frames[frame]), arguments.photometric)
+
+    parts = {"synthetic": fit_landmarks}
+    if arguments.photometric.enabled:
+        parts["synthetic_photometric"] = fit_frames
+    for part, fit_clip in parts.items():
         reports = {
             clip.name: report_sequence(data, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
         }
-        synthetic = {
-            **circumstances(),
-            "together": summarize(reports, chosen),
-            "sequences": {name: report.summary for name, report in reports.items()},
-        }
-        CONSOLE.print(sequence_table(reports))
-        print_together(synthetic["together"])
-        if arguments.sequences or arguments.exact_landmarks:
-            return
-        merge_measurements(arguments.output, "synthetic", synthetic)
-        if arguments.clips:
-            videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
-            clips = report_clips(videos, arguments.cache, arguments.fit)
-            CONSOLE.print(clip_table(clips))
-            merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
-        CONSOLE.print(f"Wrote {arguments.output}.")
+        together = summarize(reports, chosen)
+        CONSOLE.print(f"\n{part}", sequence_table(reports))
+        print_together(together)
+        if not (arguments.sequences or arguments.exact_landmarks):
+            sequences = {name: report.summary for name, report in reports.items()}
+            measured = {**circumstances(), "together": together, "sequences": sequences}
+            merge_measurements(arguments.output, part, measured)
+            CONSOLE.print(f"Wrote {arguments.output}.")
 
 
 def choose(beginnings: tuple[str, ...]) -> list[Sequence]:

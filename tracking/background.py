@@ -53,7 +53,7 @@ def background_plate(
     """The per-pixel median over the frames in which a pixel is clear of the person, filled in where it never is.
 
     Args:
-        images: frames spread over the clip; all are held in memory at once, and a hundred are enough.
+        images: frames spread over the clip; all are held in memory at once, and sixty are enough.
         mattes: how much of each pixel is the person, from 0 to 255.
         margin: how far from the person a pixel counts as clear, in pixels.
     """

@@ -40,7 +40,7 @@ GOOD_DRIFT, MOST_DRIFT = 0.25, 0.5
 GOOD_FLICKER, MOST_FLICKER = 0.01, 0.03
 """From frame to frame. The eye sees one percent in a still picture; sensors and codecs make about half of that."""
 DARKEST, BRIGHTEST = 0.2, 0.9
-"""Median luma of a face. Both bounds leave room for very dark and very light skin in proper light."""
+"""Mean luma of a face. Both bounds leave room for very dark and very light skin in proper light."""
 MOST_CLIPPED = 0.08
 """Share of the face without detail. Pupils, nostrils and the highlights of a moist skin are about three percent."""
 GOOD_DARK = 0.02

@@ -54,7 +54,7 @@ class CaptureMeasures:
     reprojection_share: float
     """The same as a fraction of the distance between the irises of a face seen from the front."""
     brightness: float
-    """Median luma of the face, in [0, 1]."""
+    """Mean luma of the face, in [0, 1]; the median over the sample."""
     clipped: float
     """Median share of the face without detail in light or shadow."""
     brightness_drift: float

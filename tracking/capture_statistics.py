@@ -32,7 +32,7 @@ class CaptureStatistics:
     frames: Int64[np.ndarray, "samples"]
     """Their numbers in the source, increasing, in bursts of neighbours."""
     brightness: Float[np.ndarray, "samples"]
-    """Median luma of the face, in [0, 1]; NaN where the face is out of the picture."""
+    """Mean luma of the face, in [0, 1]; NaN where the face is out of the picture."""
     clipped: Float[np.ndarray, "samples"]
     """Share of the face in which light or shadow holds no detail."""
     blur: Float[np.ndarray, "samples"]
@@ -102,7 +102,7 @@ def face_statistics(
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     face = gray[box][mask[box]]
     clipped = float(((face <= SHADOW_LEVEL) | (face >= HIGHLIGHT_LEVEL)).mean())
-    return float(np.median(face)) / 255, clipped, blur_effect(gray[box])
+    return float(face.mean()) / 255, clipped, blur_effect(gray[box])
 
 
 def blur_effect(gray: UInt8[np.ndarray, "height width"], window: int = 11) -> float:

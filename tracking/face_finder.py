@@ -51,8 +51,8 @@ class FaceFinder:
             return near
         if self._far is None:
             self._far = self._start(model_selection=1)
-        windows = ([whole], _tiles(picture.width, picture.height))
-        far = next((squares for part in windows if (squares := self._run(self._far, picture, part))), [])
+        far = self._run(self._far, picture, [whole])
+        far = far or self._run(self._far, picture, _tiles(picture.width, picture.height))
         return [self._look_closer(picture, square) for square in far]
 
     def _look_closer(self, picture: PicturePyramid, square: FaceSquare) -> FaceSquare:

@@ -46,13 +46,13 @@ class FitConfig:
     contradicts the image, and the expressions would make up the difference."""
     outlier_distance: float = 0.8
     """Centimetres from which a landmark's error counts less and less."""
-    expression_sparsity: float = 0.2
+    expression_sparsity: float = 0.05
     """Cost of an expression fully on: the resting face belongs to the identity."""
     rare_expression_factor: float = 1.3
     """How much dearer the expressions are that people hardly made in the clips behind the head model."""
-    expression_ridge: float = 0.05
+    expression_ridge: float = 2.0
     """Cost of a squared expression coefficient, times two."""
-    score_weight: float = 1.0
+    score_weight: float = 4.0
     """The same for its squared distance from the detector's own score, where the detector gives scores."""
     identity_ridge: float = 0.03
     """The same for a squared identity coefficient, in every frame."""

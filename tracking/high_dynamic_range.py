@@ -21,8 +21,10 @@ WHITE = 203.0
 """Luminance of diffuse white in cd/m2: ITU-R BT.2408."""
 HLG_PEAK = 1000.0
 """Luminance in cd/m2 of the screen that HLG is shown on; its system gamma is then 1.2: ITU-R BT.2100."""
-KNEE = 0.6
+KNEE = 0.5
 """Light, relative to diffuse white, from which highlights are compressed."""
+BRIGHTEST = 1000.0 / WHITE
+"""Light, relative to diffuse white, that becomes the brightest that there is; what is brighter does too."""
 DISPLAY_GAMMA = 2.4
 """Of the screens that standard range is made for: ITU-R BT.1886."""
 
@@ -49,9 +51,11 @@ def to_standard_range(
 
 
 def _compressed(light: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Light relative to diffuse white, brought below 1 without a kink."""
+    """Light over diffuse white, brought to at most 1 without a kink: Reinhard et al. 2002, eq. 4, from the knee on."""
     room = 1 - KNEE
-    return np.where(light <= KNEE, light, 1 - room * np.exp(-(np.maximum(light, KNEE) - KNEE) / room))
+    above, brightest = np.maximum(light - KNEE, 0) / room, (BRIGHTEST - KNEE) / room
+    high = KNEE + room * above * (1 + above / brightest**2) / (1 + above)
+    return np.where(light <= KNEE, light, np.minimum(high, 1))
 
 
 @lru_cache

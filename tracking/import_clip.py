@@ -28,15 +28,17 @@ from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceLinkingConfig, FaceTrack, link_longest_face
 from tracking.foreign_clip import ForeignClip, read_description
 from tracking.frame_flags import FrameFlag
+from tracking.frame_quality import FrameQualityConfig, quality_flags
 from tracking.head_model import HeadModel
 from tracking.import_insta import read_insta
 from tracking.import_nerface import read_nerface
 from tracking.import_nerfblendshape import read_nerfblendshape
-from tracking.import_pictures import write_pictures, write_source
+from tracking.import_pictures import PictureFindings, write_pictures, write_source
 from tracking.import_vhap import read_flame_parameters, read_vhap
 from tracking.pose_alignment import AlignedHead, AlignmentConfig, align_poses
+from tracking.report import write_report
 from tracking.segmentation import SegmentationConfig
-from tracking.torso_motion import TorsoConfig, torso_poses
+from tracking.torso_motion import TorsoConfig, measured_torso_poses
 from tracking.video import VideoReader
 from tracking.whole_or_nothing import require_room_for_clip, whole_folder
 
@@ -75,6 +77,7 @@ class ImportConfig:
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     torso: TorsoConfig = field(default_factory=TorsoConfig)
+    quality: FrameQualityConfig = field(default_factory=FrameQualityConfig)
 
 
 def import_clip(source: Path, clip: Path, config: ImportConfig | None = None) -> TrackedClip:
@@ -105,10 +108,12 @@ def import_clip(source: Path, clip: Path, config: ImportConfig | None = None) ->
             config.alignment,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        tracked = _describe(foreign, head, face, timestamps, partial, clip, config)
-        background_kind = write_pictures(tracked, foreign, face, config.segmentation, progress)
-        replace(tracked, background_kind=background_kind).save_description()
-    return TrackedClip.load(clip)
+        tracked = _describe(foreign, head, face, timestamps, partial, clip, config.frame_rate)
+        findings = write_pictures(tracked, foreign, face, config.segmentation, config.torso.flow, progress)
+        _add_findings(tracked, findings, config).save_description()
+    imported = TrackedClip.load(clip)
+    write_report(imported)
+    return imported
 
 
 def recognize(source: Path) -> Kind:
@@ -217,13 +222,9 @@ def _describe(
     timestamps: Int64[np.ndarray, "frames"],
     root: Path,
     clip: Path,
-    config: ImportConfig,
+    frame_rate: float,
 ) -> TrackedClip:
     tracked = np.isfinite(head.reprojection_error)
-    frames = np.flatnonzero(tracked)
-    head_to_camera = rigid_inverse(head.camera_to_head[frames])
-    camera_to_torso = np.full_like(head.camera_to_head, np.nan)
-    camera_to_torso[frames] = torso_poses(head_to_camera, frames, len(tracked), config.frame_rate, config.torso)
     flags = np.zeros(len(tracked), dtype=np.uint16)
     found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
     for flag, there in (
@@ -240,7 +241,7 @@ def _describe(
             path=str(clip.resolve() / SOURCE_NAME),
             width=size[0],
             height=size[1],
-            frame_rate=str(Fraction(config.frame_rate).limit_denominator(1001)),
+            frame_rate=str(Fraction(frame_rate).limit_denominator(1001)),
             time_base=str(properties.time_base),
             crop=(0, 0, *size),
         ),
@@ -249,7 +250,7 @@ def _describe(
             tracked=tracked,
             presentation_timestamps=timestamps,
             camera_to_head=head.camera_to_head,
-            camera_to_torso=camera_to_torso,
+            camera_to_torso=np.full_like(head.camera_to_head, np.nan),
             expression=head.expression,
             identity=head.identity,
             landmarks=np.where(tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32),
@@ -257,8 +258,25 @@ def _describe(
             expression_names=HeadModel.load().expression_names,
             flags=flags,
         ),
-        background_kind="per-frame",
+        background_kind="plate",
     )
+
+
+def _add_findings(clip: TrackedClip, findings: PictureFindings, config: ImportConfig) -> TrackedClip:
+    """The clip with what its pictures tell: how the shoulders move, and which frames show the face less well."""
+    track, frames = clip.track, clip.frames
+    track.camera_to_torso[frames] = measured_torso_poses(
+        findings.torso,
+        rigid_inverse(track.camera_to_head[frames]),
+        frames,
+        len(track.tracked),
+        clip.intrinsics,
+        config.frame_rate,
+        config.torso,
+    )
+    quality = quality_flags(findings.looks, track.camera_to_head[frames], track.expression[frames], config.quality)
+    track.flags[frames] |= quality
+    return replace(clip, background_kind=findings.background_kind)
 
 
 def _progress() -> Progress:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from rich.progress import Progress
 from scipy.ndimage import distance_transform_edt
 
@@ -18,9 +18,11 @@ from tracking.background import BackgroundKind
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError
 from tracking.face_linking import FaceTrack
+from tracking.face_look import FaceLook, look_at_face
 from tracking.foreign_clip import ForeignClip
 from tracking.regions import Label
 from tracking.segmentation import PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.torso_flow import TorsoFlowConfig, TorsoPicture, follow_torso
 from tracking.video import VideoReader
 
 
@@ -53,14 +55,25 @@ def write_source(
     return np.array([frame.timestamp for frame in VideoReader(path)], dtype=np.int64)
 
 
-def write_pictures(
-    clip: TrackedClip, foreign: ForeignClip, face: FaceTrack, config: SegmentationConfig, progress: Progress
-) -> BackgroundKind:
-    """Write the images, the given mattes or our own, the labels and the plate of the tracked frames.
+class PictureFindings(NamedTuple):
+    """What the pictures tell besides what is written of them."""
 
-    Returns:
-        Whether the plate is to be used.
-    """
+    background_kind: BackgroundKind
+    looks: list[FaceLook]
+    """How the face looks in every tracked frame."""
+    torso: Float[np.ndarray, "tracked 2 3"]
+    """How the clothes move: see `tracking.torso_flow.follow_torso`."""
+
+
+def write_pictures(
+    clip: TrackedClip,
+    foreign: ForeignClip,
+    face: FaceTrack,
+    config: SegmentationConfig,
+    torso: TorsoFlowConfig,
+    progress: Progress,
+) -> PictureFindings:
+    """Write the images, the given mattes or our own, the labels and the plate of the tracked frames."""
     for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
         path.parent.mkdir()
     segmenter = PortraitSegmenter(config)
@@ -69,28 +82,48 @@ def write_pictures(
         for frame in progress.track(frames, description=what):
             yield PortraitFrame(frame, foreign.image(frame), face.landmarks[frame])
 
-    def written(frames: Iterator[PortraitFrame]) -> Iterator[PortraitFrame]:
-        # While the picture is at hand: the segmenter answers a frame later, and a video is not read backwards.
-        for frame in frames:
-            write_png(clip.image_path(frame.index), frame.image)
-            yield frame
-
     samples = [int(clip.frames[i]) for i in spread_evenly(len(clip.frames), config.plate_samples)]
     appearance = segmenter.learn(portraits(samples, "Learning hair, skin and background"))
     write_png(clip.background_path, appearance.plate.image)
-    frames = written(portraits(clip.frames.tolist(), "Labelling the person"))
-    for found in segmenter.segment(frames, appearance):
-        frame, matte, labels = found.index, found.matte, found.labels
-        given = foreign.matte(frame)
-        if given is not None:
-            if given.shape != matte.shape:
-                given = cv2.resize(given, matte.shape[::-1], interpolation=cv2.INTER_AREA)
-            # Eight bits is what the clip stores, and what "exactly 0" must survive.
-            matte = np.rint(255 * given).astype(np.float32) / 255
-            labels = with_given_matte(labels, matte)
-        write_png(clip.matte_path(frame), np.rint(255 * matte).astype(np.uint8))
-        write_png(clip.label_path(frame), labels)
-    return appearance.plate.kind
+    looks: list[FaceLook] = []
+
+    def torsos() -> Iterator[TorsoPicture]:
+        # The segmenter answers a frame later, and a video is not read backwards: frames are kept until then.
+        waiting: dict[int, PortraitFrame] = {}
+
+        def kept(frames: Iterator[PortraitFrame]) -> Iterator[PortraitFrame]:
+            for frame in frames:
+                waiting[frame.index] = frame
+                yield frame
+
+        frames = kept(portraits(clip.frames.tolist(), "Labelling the person"))
+        for segmentation in segmenter.segment(frames, appearance):
+            number = segmentation.index
+            frame = waiting.pop(number)
+            matte, labels = _as_given(foreign.matte(number), segmentation.matte, segmentation.labels)
+            write_png(clip.image_path(number), frame.image)
+            write_png(clip.matte_path(number), np.rint(255 * matte).astype(np.uint8))
+            write_png(clip.label_path(number), labels)
+            looks.append(look_at_face(frame.image, frame.landmarks))
+            yield TorsoPicture.of(frame.image, labels)
+
+    similarities = follow_torso(torsos(), torso)
+    return PictureFindings(appearance.plate.kind, looks, similarities)
+
+
+def _as_given(
+    given: Float32[np.ndarray, "given_height given_width"] | None,
+    matte: Float32[np.ndarray, "height width"],
+    labels: UInt8[np.ndarray, "height width"],
+) -> tuple[Float32[np.ndarray, "height width"], UInt8[np.ndarray, "height width"]]:
+    """The matte that the data set gives, and labels that agree with it; our own where it gives none."""
+    if given is None:
+        return matte, labels
+    if given.shape != matte.shape:
+        given = cv2.resize(given, matte.shape[::-1], interpolation=cv2.INTER_AREA)
+    # Eight bits is what the clip stores, and what "exactly 0" must survive.
+    matte = np.rint(255 * given).astype(np.float32) / 255
+    return matte, with_given_matte(labels, matte)
 
 
 def with_given_matte(

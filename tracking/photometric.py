@@ -9,7 +9,14 @@ the frame shows that texture:
 
 f is the frame's locally normalised brightness, which knows little of light, u_i a sample's place in the picture, T_i
 its texture, rho Geman and McClure's robust kernel. The second sum holds the model's points near where the landmark fit
-projects them, so that what the texture does not tell stays as it was.
+projects them, so that what the texture does not tell stays as it was. In the end the poses are smoothed.
+
+It pays on the rendered heads of `scripts/benchmark_tracking.py` (2026-11-24): the nod keeps 103 % of its amplitude
+instead of 77 %, the still head's rotation deviates by 0.017 degrees instead of 0.058, median rotation errors about a
+sequence's mean fall by 11 to 29 % (88 % in the nod), and the mean correlation of expressions rises from 0.41 to 0.44,
+browInnerUp's from 0.53 to 0.66. It does not mend what all frames share: identity, focal length, and the constant part
+of the rotation error. On carphone a point of the face looks 9 % more alike in all frames, but the detector's landmarks
+are 1.46 % of the iris distance away instead of 1.02 %. It takes 25 to 30 ms of one core for a frame.
 """
 
 from collections.abc import Callable
@@ -18,13 +25,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from tracking.cameras import project, rigid, rigid_inverse, rotation_from_vector, transform, vector_from_rotation
+from tracking.adaptive_smoothing import smooth_quiet_parts
+from tracking.cameras import (
+    mean_rotation,
+    project,
+    rigid,
+    rigid_inverse,
+    rotation_from_vector,
+    transform,
+    vector_from_rotation,
+)
 from tracking.clip import Intrinsics
 from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
 from tracking.surface_samples import FaceWindow, SurfaceSamples, cut_window, look_up, normalize_locally, seen_samples
 
 POSE_SIZE = 6
+LEAST_SPREAD = 0.15
+"""Deviation of normalised brightness that is expected anyway."""
 
 ReadImage = Callable[[int], UInt8[np.ndarray, "height width 3"]]
 
@@ -37,15 +55,15 @@ class PhotometricConfig:
     """Refine the fit of the landmarks by the frames themselves."""
     face_size: int = 130
     """Width of the face at which frames are compared, in pixels; larger faces are reduced."""
-    samples: int = 2500
+    samples: int = 1200
     """Points of the skin that are compared."""
     texture_frames: int = 60
     """Frames, spread over the clip, whose median is the texture."""
-    rounds: int = 2
+    rounds: int = 1
     """How often the texture is gathered and all frames are moved."""
     blurs: tuple[float, ...] = (2.0, 0.8)
     """Standard deviations in pixels by which frames are smoothed, from coarse to fine."""
-    steps: int = 3
+    steps: int = 2
     """Gauss-Newton steps at each of them."""
     neighborhood: float = 0.1
     """Standard deviation of the neighbourhood that brightness is normalised in, in face widths."""
@@ -54,6 +72,8 @@ class PhotometricConfig:
     landmark_trust: float = 0.001
     """Cost of moving all of the model's points in the picture by one hundredth of the face's width; a mean squared
     difference of 1 in normalised brightness costs 1."""
+    smoothing: float = 20.0
+    """Stiffness in time of the refined poses where the head hardly moves; 0 leaves every frame by itself."""
     expression_trust: float = 0.01
     """Cost of changing an expression coefficient by 1, in the same unit."""
 
@@ -89,7 +109,9 @@ class PhotometricRefiner:
         self.neutral = self.model.neutral(fit.identity).astype(np.float64)
         self.samples = SurfaceSamples.spread(self.model, config.samples)
         self.rest = self.samples.on(self.neutral)
-        self.deltas = self.samples.on(self.model.expression_deltas.astype(np.float64))
+        moves = np.moveaxis(self.samples.on(self.model.expression_deltas), 0, -1)
+        self.deltas = np.ascontiguousarray(moves, dtype=np.float32)
+        """How each sample moves with each expression: samples, 3, expressions."""
         self.frames = np.flatnonzero(fit.tracked)
         head_to_camera = rigid_inverse(fit.camera_to_head[self.frames])
         self.start = [
@@ -103,15 +125,38 @@ class PhotometricRefiner:
 
     def refine(self, read_image: ReadImage, progress: Callable[[int, int], None] | None = None) -> list[_State]:
         """Poses and expressions of the tracked frames, refined."""
-        states = list(self.start)
+        states, hessians = list(self.start), [np.empty(0)] * len(self.start)
         rounds, count = self.config.rounds, len(self.frames)
         for number in range(rounds):
             textures = self.gather_texture(states, read_image)
             for row, frame in enumerate(self.frames):
-                states[row] = self.refine_frame(self.start[row], states[row], read_image(int(frame)), textures)
+                image = read_image(int(frame))
+                states[row], hessians[row] = self.refine_frame(self.start[row], states[row], image, textures)
                 if progress is not None:
                     progress(number * count + row + 1, rounds * count)
-        return states
+        return self.smooth(states, hessians)
+
+    def smooth(self, states: list[_State], hessians: list[Float[np.ndarray, "unknowns unknowns"]]) -> list[_State]:
+        """Take out the noise of the poses that frames do not share, each having been moved by itself.
+
+        Expressions answer to the poses as each frame's Hessian says, so that the picture stays explained.
+        """
+        middle = mean_rotation(np.stack([state.rotation for state in states]))
+        series = np.stack(
+            [np.concatenate([vector_from_rotation(state.rotation @ middle.T), state.translation]) for state in states]
+        )
+        answers = [np.linalg.solve(h[POSE_SIZE:, POSE_SIZE:], h[POSE_SIZE:, :POSE_SIZE]) for h in hessians]
+        information = np.stack(
+            [
+                hessian[:POSE_SIZE, :POSE_SIZE] - hessian[:POSE_SIZE, POSE_SIZE:] @ answer
+                for hessian, answer in zip(hessians, answers, strict=True)
+            ]
+        )
+        steps = smooth_quiet_parts(series, information, self.frames, self.config.smoothing) - series
+        return [
+            state.moved(np.concatenate([step, -answer @ step]))
+            for state, step, answer in zip(states, steps, answers, strict=True)
+        ]
 
     def gather_texture(self, states: list[_State], read_image: ReadImage) -> list["Texture"]:
         """The texture at each blur, from frames spread over the clip."""
@@ -126,14 +171,19 @@ class PhotometricRefiner:
 
     def refine_frame(
         self, start: _State, state: _State, image: UInt8[np.ndarray, "height width 3"], textures: list["Texture"]
-    ) -> _State:
-        """Move one frame's pose and expression to where the frame shows the texture."""
+    ) -> tuple[_State, Float[np.ndarray, "unknowns unknowns"]]:
+        """Move one frame's pose and expression to where the frame shows the texture.
+
+        Returns:
+            The state, and the cost's Hessian: how surely each unknown is known.
+        """
         window, seen = self.look_at(state, image)
         anchor = self.anchor(start)
+        hessian = anchor
         for blur, texture in zip(self.config.blurs, textures, strict=True):
             feature, used = self.feature(window, blur), seen & texture.known
             if used.sum() < 2 * len(anchor):
-                return state
+                break
             best = self.cost(state, start, window, feature, texture, used, anchor)
             damping = 1e-3
             for _ in range(self.config.steps):
@@ -154,7 +204,7 @@ class PhotometricRefiner:
                     state, best, damping = candidate, value, damping / 5
                 else:
                     damping *= 30
-        return state
+        return state, hessian
 
     def look_at(
         self, state: _State, image: UInt8[np.ndarray, "height width 3"]
@@ -171,7 +221,7 @@ class PhotometricRefiner:
 
     def points_in_camera(self, state: _State) -> Float[np.ndarray, "samples 3"]:
         """The samples, posed."""
-        shape = self.rest + np.tensordot(state.expression, self.deltas, 1)
+        shape = self.rest + self.deltas @ state.expression.astype(np.float32)
         return shape @ state.rotation.T + state.translation
 
     def cost(
@@ -209,8 +259,8 @@ class PhotometricRefiner:
         jacobian = np.empty((len(points), POSE_SIZE + len(state.expression)))
         jacobian[:, :3] = np.cross(points - state.translation, slope)
         jacobian[:, 3:POSE_SIZE] = slope
-        in_head = slope @ state.rotation
-        jacobian[:, POSE_SIZE:] = np.einsum("si,esi->se", in_head, self.deltas[:, used])
+        in_head = (slope @ state.rotation).astype(np.float32)
+        jacobian[:, POSE_SIZE:] = (in_head[:, None] @ self.deltas[used])[:, 0]
         weighted = jacobian * weight[:, None]
         return weighted.T @ jacobian, weighted.T @ residual
 
@@ -239,6 +289,8 @@ class Texture:
 
     value: Float[np.ndarray, "samples"]
     """Median over frames."""
+    spread: Float[np.ndarray, "samples"]
+    """Deviation over frames."""
     weight: Float[np.ndarray, "samples"]
     """Less for samples that do not look alike in all frames."""
     known: Bool[np.ndarray, "samples"]
@@ -252,7 +304,7 @@ class Texture:
         value, spread = np.zeros(values.shape[1]), np.ones(values.shape[1])
         value[known] = np.nanmedian(values[:, known], axis=0)
         spread[known] = 1.4826 * np.nanmedian(np.abs(values[:, known] - value[known]), axis=0)
-        return cls(value, 1 / (spread**2 + 0.15**2), known)
+        return cls(value, spread, 1 / (spread**2 + LEAST_SPREAD**2), known)
 
 
 def refine_fit(

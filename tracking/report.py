@@ -15,6 +15,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from tracking.background import BackgroundKind
 from tracking.capture_check import Finding, Verdict, check_capture
 from tracking.capture_measures import CaptureMeasures, frame_seconds, measure_capture
 from tracking.capture_statistics import sample_statistics
@@ -35,11 +36,11 @@ HATCH = (
     'patternUnits="userSpaceOnUse"><path d="M-1 7L7 -1M-1 1L1 -1M5 7L7 5"/></pattern></defs></svg>'
 )
 """The pattern that left-out frames are shaded with, known to all charts of the page."""
-BACKGROUND_WORDS = {
+BACKGROUND_WORDS: dict[BackgroundKind, str] = {
     "plate": "one picture for the whole clip: the camera stands still",
     "per-frame": "each frame's own: the camera moves",
 }
-PLATE_WORDS = {
+PLATE_WORDS: dict[BackgroundKind, str] = {
     "plate": "Where the person always stood it is made up from what is around.",
     "per-frame": "The camera moves, so this picture fits no frame well, and each frame's own background is used.",
 }
@@ -111,15 +112,10 @@ def _facts(clip: TrackedClip, measures: CaptureMeasures) -> str:
             "Focal length, estimated",
             f"{camera.focal_length:.0f} pixels; the video's diagonal field of view is {view:.0f}°",
         ),
-        ("Background", BACKGROUND_WORDS.get(_background_kind(clip), "unknown")),
+        ("Background", BACKGROUND_WORDS[clip.background_kind]),
         ("Median error of the fit", error),
     ]
     return f'<dl class="facts">{"".join(f"<div><dt>{term}</dt><dd>{text}</dd></div>" for term, text in facts)}</dl>'
-
-
-def _background_kind(clip: TrackedClip) -> str:
-    # Clips say it from the segmentation's next version on; before it all cameras were taken to stand still.
-    return getattr(clip, "background_kind", "plate")
 
 
 def _check_section(findings: list[Finding], measures: CaptureMeasures) -> str:
@@ -243,7 +239,7 @@ def _matte_section(clip: TrackedClip, pictures: list[FramePictures]) -> str:
     plate = plate_picture(clip)
     background = (
         f'<h3>The background without the person</h3><figure class="plate"><img src="{plate}" alt="Background plate" '
-        f'loading="lazy"></figure><p>{PLATE_WORDS.get(_background_kind(clip), "")}</p>'
+        f'loading="lazy"></figure><p>{PLATE_WORDS[clip.background_kind]}</p>'
         if plate
         else ""
     )

@@ -151,7 +151,7 @@ def _light_chart(
     brightness = np.full(len(frames), np.nan)
     brightness[np.searchsorted(frames, statistics.frames)] = 100 * statistics.brightness
     sampled = TimeAxis(seconds[frames], frames, axis.frame_duration)
-    curves = (Curve("median of the face", brightness),)
+    curves = (Curve("mean of the face", brightness),)
     svg = line_chart("Brightness of the face", "% of white", sampled, curves, spans, least_range=20.0)
     note = f"From {len(statistics.frames)} frames, in short runs."
-    return [ReportChart("Brightness of the face", svg, ("median of the face",), note)]
+    return [ReportChart("Brightness of the face", svg, ("mean of the face",), note)]

@@ -29,7 +29,7 @@ class SegmentationConfig:
 
     matte: MatteConfig = field(default_factory=MatteConfig)
     labeling: LabelingConfig = field(default_factory=LabelingConfig)
-    plate_samples: int = 100
+    plate_samples: int = 60
     """Most frames that the background plate is made from."""
     label_samples: int = 24
     """Most frames that the colours and places of hair, skin, neck and clothes are learned from."""

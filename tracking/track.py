@@ -14,10 +14,13 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from tracking.capture_measures import chosen_part
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.frame_selection import clock, frame_times
+from tracking.preview import write_preview
+from tracking.report import REPORT_NAME, write_report
 from tracking.track_config import TrackConfig
 from tracking.tracking_stages import NewBar, make_clip
 from tracking.video import VideoReader, find_video
@@ -59,7 +62,13 @@ def track_video(video: Path, clip: Path, config: TrackConfig | None = None) -> T
             logger.warning("%s", remark)
         with open_workshop(clip, work_identity(video, config.identity())) as workshop:
             make_clip(reader, workshop, config, new_bar)
-    return TrackedClip.load(clip)
+        tracked = TrackedClip.load(clip)
+        if config.preview:
+            part = chosen_part(tracked)
+            advance = new_bar("Drawing the preview", part.stop - part.start)
+            write_preview(tracked, progress=lambda done, total: advance(1))
+        write_report(tracked)
+    return tracked
 
 
 def find_or_track(data: Path, config: TrackConfig | None = None) -> TrackedClip:
@@ -127,6 +136,7 @@ def summary(tracked: TrackedClip, clip: Path) -> list[str]:
     told = [f"{count} {FLAG_WORDS[flag]}" for flag, count in counts.items() if count]
     if told:
         lines.append(f"Flagged frames: {', '.join(told)}.")
+    lines.append(f"What tracking saw, and what to film better: {clip / REPORT_NAME}")
     return lines
 
 

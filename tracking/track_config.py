@@ -11,6 +11,7 @@ from tracking.errors import UserError
 from tracking.face_linking import FaceLinkingConfig
 from tracking.fitting import FitConfig
 from tracking.frame_quality import FrameQualityConfig
+from tracking.photometric import PhotometricConfig
 from tracking.segmentation import SegmentationConfig
 from tracking.shots import ShotConfig
 
@@ -36,6 +37,8 @@ class TrackConfig:
     """What the images show: head and shoulders, the whole picture, or a rectangle of the video in pixels."""
     overwrite: bool = False
     """Replace an already tracked clip."""
+    preview: bool = False
+    """Also write preview.mp4 into the clip: the video with landmarks, mesh and expressions drawn onto it."""
     workers: int | None = None
     """Processes that work at the same time; as many as there are cores if no number is given."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -43,6 +46,7 @@ class TrackConfig:
     shots: ShotConfig = field(default_factory=ShotConfig)
     auto_crop: CropConfig = field(default_factory=CropConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     quality: FrameQualityConfig = field(default_factory=FrameQualityConfig)
 
@@ -64,6 +68,6 @@ class TrackConfig:
     def identity(self) -> dict[str, Any]:
         """The options that the result depends on."""
         options = asdict(self)
-        for name in ("overwrite", "workers"):
+        for name in ("overwrite", "preview", "workers"):
             del options[name]
         return options

@@ -15,6 +15,7 @@ from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write
 from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
+from tracking.face_completion import completed
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_look import FaceLook
 from tracking.face_search import (
@@ -29,6 +30,8 @@ from tracking.fitting import HeadFit, fit_head
 from tracking.frame_flags import FrameFlag
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
+from tracking.frames_in_order import FramesInOrder, NumberedFrames
+from tracking.photometric import refine_fit
 from tracking.segmentation import ClipAppearance
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
@@ -72,15 +75,22 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         shot = workshop.once("shot", lambda: choose_shot(reader, survey, config))
         if len(survey.shots) > 1:
             logger.info("%s", describe_shots(reader, survey, shot))
-        face = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        measured = _follow_face(reader, survey, shot, workshop, config, workers, new_bar)
+        face = replace(measured, landmarks=completed(measured.landmarks))
         crop = stated or choose_crop(
             face.landmarks[face.tracked], source.width, source.height, config.size, config.auto_crop
         )
         _require_face_in_crop(face, crop, config.crop)
-        face = replace(face, landmarks=crop.to_image(face.landmarks))
+        face, measured = (replace(track, landmarks=crop.to_image(track.landmarks)) for track in (face, measured))
         pictures = PictureSource(reader, survey.index, crop)
         appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
-        fit = workshop.once("fit", lambda: _fit(face, crop, reader, config, new_bar))
+        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, new_bar))
+        if config.photometric.enabled:
+            landmark_fit = fit
+            fit = workshop.once(
+                "refined-fit",
+                lambda: _refine(landmark_fit, pictures, face, shot, config, _threads(workers), new_bar),
+            )
         require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
         learned = appearance()
         clip = _clip(reader, survey, shot, crop, face, fit, learned.plate.kind, workshop)
@@ -192,7 +202,13 @@ def _begin_learning(
             ),
         )
     result = workers.start(learn_appearance, *arguments)
-    return lambda: workshop.once("appearance", result)
+
+    def finish() -> ClipAppearance:
+        # What is left of it once the fit is done.
+        new_bar("Learning hair, skin and background", None)
+        return workshop.once("appearance", result)
+
+    return finish
 
 
 def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:
@@ -219,6 +235,25 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         center=(float(center[0]), float(center[1])),
         expression_scores=face.expression_scores,
     )
+
+
+def _refine(
+    fit: HeadFit,
+    pictures: PictureSource,
+    face: FaceTrack,
+    shot: NumberedShot,
+    config: TrackConfig,
+    threads: int,
+    new_bar: NewBar,
+) -> HeadFit:
+    rows = np.flatnonzero(fit.tracked)
+
+    def from_the_beginning() -> NumberedFrames:
+        for portrait in pictures.portraits((shot.start + rows).tolist(), face.landmarks[rows], threads):
+            yield portrait.index - shot.start, portrait.image
+
+    advance = new_bar("Refining the head", config.photometric.rounds * len(rows))
+    return refine_fit(fit, FramesInOrder(from_the_beginning), config.photometric, lambda done, total: advance(1))
 
 
 def _clip(

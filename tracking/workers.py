@@ -4,6 +4,8 @@ Processes are started afresh rather than forked: MediaPipe and OpenCV have threa
 leave in pieces. What goes in and out should be small. With one worker everything runs in the calling process.
 """
 
+import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -132,9 +134,18 @@ def _prepare_worker(stop: Any, done: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is to be said of the video, the parent has said.
     logging.getLogger("tracking").setLevel(logging.ERROR)
+    # MediaPipe's threads would each hold memory back in an arena of its own; -8 is glibc's name for their number.
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(-8, 2)
     # There is a process for every core.
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _give_memory_back() -> None:
+    """Return to the system what freed arrays leave behind: in several processes it adds up to more than is needed."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _end_with_parent() -> None:
@@ -151,4 +162,7 @@ def _work(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result
         with _worker_done.get_lock():
             _worker_done.value += count
 
-    return function(advance, *arguments)
+    try:
+        return function(advance, *arguments)
+    finally:
+        _give_memory_back()

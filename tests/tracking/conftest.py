@@ -40,5 +40,5 @@ def known_clip(tmp_path: Path) -> TrackedClip:
             expression_names=model.expression_names,
             flags=np.where(tracked, 0, int(FrameFlag.NO_FACE)).astype(np.uint16),
         ),
-        background_kind="plate",
+        "plate",
     )

@@ -14,7 +14,13 @@ from tracking.rasterize import rasterize
 from tracking.surface_samples import SurfaceSamples, cut_window, look_up, normalize_locally, seen_samples
 
 CAMERA = Intrinsics(focal_length=300.0, center_x=88.0, center_y=84.0, width=176, height=168)
-CONFIG = PhotometricConfig(rounds=1, samples=800, face_size=100, landmark_trust=1e-5, expression_trust=1e-4)
+CONFIG = PhotometricConfig(
+    samples=800,
+    face_size=100,
+    landmark_trust=1e-5,
+    expression_trust=1e-4,
+    smoothing=0.0,
+)
 DISPLACED = 3
 """The frame that the fit has wrong."""
 

@@ -92,7 +92,15 @@ def test_the_shoulders_are_measured_and_the_car_is_a_plate(tracked: TrackedClip)
 
 def test_nothing_but_the_clip_is_left(tracked: TrackedClip, talk: Path) -> None:
     assert names(talk.parent) == ["talk.mp4", "talk_clip"]
-    assert names(tracked.root) == ["background.png", "images", "labels", "masks", "tracking.npz", "transforms.json"]
+    assert names(tracked.root) == [
+        "background.png",
+        "images",
+        "labels",
+        "masks",
+        "report.html",
+        "tracking.npz",
+        "transforms.json",
+    ]
     assert len(names(tracked.root / "labels")) == FRAMES
 
 
@@ -126,17 +134,23 @@ def test_a_finished_clip_is_not_overwritten_unasked(tracked: TrackedClip, talk: 
         track_video(talk, tracked.root)
 
 
-@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
-def test_a_failure_half_way_leaves_no_clip(
-    tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+def test_an_interrupted_command_leaves_no_clip_and_the_next_goes_on(
+    tmp_path: Path, talk: Path, tracked: TrackedClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: object, **options: object) -> None:
-        raise failure
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking.tracking_stages, "make_pictures", fail)
-    with pytest.raises(failure):
-        track_video(talk, tmp_path / "clip")
+    with monkeypatch.context() as patches:
+        patches.setattr(tracking.tracking_stages, "make_pictures", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == [".clip.tracking"]
+    for finished in ("survey_video", "find_faces", "fit_head", "learn_appearance"):
+        monkeypatch.setattr(tracking.tracking_stages, finished, interrupt)
+    clip = track_video(talk, tmp_path / "clip")
+    assert names(tmp_path) == ["clip"]
+    np.testing.assert_array_equal(clip.track.camera_to_head, tracked.track.camera_to_head)
+    np.testing.assert_array_equal(clip.matte(7), tracked.matte(7))
 
 
 def test_a_failed_overwrite_keeps_the_old_clip(
@@ -224,10 +238,14 @@ def test_command_refuses_unknown_options(
 def test_command_says_what_it_wrote(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96"])
+    monkeypatch.setattr(sys, "argv", ["portrait-track", str(talk), str(tmp_path / "clip"), "--size", "96", "--preview"])
     main()
     output = capsys.readouterr().out
     assert f"{FRAMES} of {FRAMES} frames tracked, 96 x 78 pixels, median reprojection error" in output
+    assert f"{tmp_path}/clip/report.html" in output
+    assert len(list(VideoReader(tmp_path / "clip" / "preview.mp4"))) == FRAMES
+    # The page names the clip by its final place.
+    assert f"ns-train portrait-edit --data {tmp_path}/clip" in (tmp_path / "clip" / "report.html").read_text()
     clip = TrackedClip.load(tmp_path / "clip")
     assert clip.image(0).shape == (78, 96, 3)
     assert (clip.intrinsics.width, clip.intrinsics.height) == (96, 78)

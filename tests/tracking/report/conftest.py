@@ -1,15 +1,13 @@
 """A tracked clip made from known poses, without a video of anybody."""
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from tracking.background import fill_smoothly
+from tracking.background import BackgroundKind, fill_smoothly
 from tracking.cameras import project, rigid, rigid_inverse, rotation_from_vector, transform
 from tracking.clip import HeadTrack, Intrinsics, SourceVideo, TrackedClip, write_png
 from tracking.head_model import HeadModel
@@ -33,6 +31,7 @@ def _made_clip(
     brightness: np.ndarray | float = 120.0,
     scene_shift: np.ndarray | float = 0.0,
     blur: float = 0.0,
+    background_kind: BackgroundKind = "plate",
 ) -> TrackedClip:
     """A head before a patterned wall, 30 frames a second.
 
@@ -68,9 +67,6 @@ def _made_clip(
         filled[~tracked] = np.nan
         return filled
 
-    # Clips say which kind of background they have from the segmentation's next version on.
-    says_background = "background_kind" in {field.name for field in fields(TrackedClip)}
-    background: dict[str, Any] = {"background_kind": "plate"} if says_background else {}
     clip = TrackedClip(
         root,
         SourceVideo(str(root.parent / name), size, size, "30", "1/30", (0, 0, size, size)),
@@ -87,7 +83,7 @@ def _made_clip(
             expression_names=names,
             flags=np.array([(flags or {}).get(frame, 0) for frame in range(frames)], np.uint16),
         ),
-        **background,
+        background_kind,
     )
     wall = fill_smoothly(
         random.uniform(0, 255, (size, 2 * size, 3)).astype(np.float32), (random.random((size, 2 * size)) < 0.02) * 1.0

@@ -126,11 +126,8 @@ def test_a_clip_without_faults_lists_none(make_clip: MakeClip) -> None:
 
 
 def test_a_moving_camera_is_said_to_move(make_clip: MakeClip) -> None:
-    clip = make_clip(frames=10)
-    still = page_of(clip).words
-    # Like `object.__setattr__` in a frozen dataclass's own constructor: the clip is nobody else's.
-    object.__setattr__(clip, "background_kind", "per-frame")
-    moving = page_of(clip).words
+    still = page_of(make_clip("still", frames=10)).words
+    moving = page_of(make_clip("moving", frames=10, background_kind="per-frame")).words
     assert "the camera stands still" in still
     assert "the camera moves" in moving
     assert "the camera stands still" not in moving
