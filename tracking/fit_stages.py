@@ -49,10 +49,10 @@ class CameraStage:
     focal_evidence: float = 8.0
     """Number of independent measurements that the clip's landmarks count for against the prior: far fewer than there
     are, because the model's errors are the same in every frame."""
-    keyframes: int = 64
+    keyframes: int = 48
     cautious_iterations: int = 6
     """Steps with an identity held near the mean."""
-    iterations: int = 20
+    iterations: int = 10
     """Steps with all unknowns free."""
 
     def settle(
@@ -82,7 +82,7 @@ class CameraStage:
 class FrameStage:
     """Settles every frame's pose and expression by itself: the start of the sequence stage."""
 
-    iterations: int = 6
+    iterations: int = 3
 
     def settle(
         self,
@@ -104,7 +104,7 @@ class FrameStage:
 class SequenceStage:
     """Settles the poses and expressions of all frames together, in overlapping windows: smooth in time, without lag."""
 
-    iterations: int = 6
+    iterations: int = 4
     """Most steps; 0 leaves every frame by itself."""
     pose_stiffness: float = 20.0
     """How much more a bend of the pose costs than an equal departure from one frame's landmarks, as long as it is no

@@ -50,9 +50,9 @@ class FitConfig:
     """Cost of an expression fully on: the resting face belongs to the identity."""
     rare_expression_factor: float = 1.3
     """How much dearer the expressions are that people hardly made in the clips behind the head model."""
-    expression_ridge: float = 2.0
+    expression_ridge: float = 1.0
     """Cost of a squared expression coefficient, times two."""
-    score_weight: float = 4.0
+    score_weight: float = 2.0
     """The same for its squared distance from the detector's own score, where the detector gives scores."""
     identity_ridge: float = 0.03
     """The same for a squared identity coefficient, in every frame."""

@@ -46,7 +46,7 @@ class LabelingConfig:
     """Exponent of the colour likelihood: neighbouring pixels are not independent witnesses."""
     learned_place: float = 0.5
     """How much the learned place maps, rather than the rough anatomy, count in the end."""
-    local_rounds: int = 2
+    local_rounds: int = 1
     """Passes in which a frame's own colours around each pixel are heard."""
     local_share: float = 0.5
     """How much these count beside the clip's colours."""

@@ -29,11 +29,11 @@ class SegmentationConfig:
 
     matte: MatteConfig = field(default_factory=MatteConfig)
     labeling: LabelingConfig = field(default_factory=LabelingConfig)
-    plate_samples: int = 60
+    plate_samples: int = 40
     """Most frames that the background plate is made from."""
     label_samples: int = 24
     """Most frames that the colours and places of hair, skin, neck and clothes are learned from."""
-    label_size: int = 192
+    label_size: int = 160
     """Longer side of the pictures in which these are told apart, in pixels."""
     plate_margin: float = 0.06
     """How far from the person a pixel must be to count as background, in face heights."""
