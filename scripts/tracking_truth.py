@@ -20,6 +20,8 @@ from tracking.head_model import HeadModel
 
 MESH_POINTS = 468
 """Points of our model on the face; those after them are the irises'."""
+STILL_REACH = 0.3
+"""Centimetres that an expression may move a point for it to count half in where the skull is."""
 
 SAME_POINTS = {
     **dict(zip(range(36, 48), (33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380), strict=True)),
@@ -117,9 +119,13 @@ def compare_poses(
 def align(
     fitted: Float[np.ndarray, "points 3"], true: Float[np.ndarray, "points 3"]
 ) -> tuple[float, Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-    """Scale, rotation and shift that take the fitted neutral face to the true one; the silhouette's points, which
-    slide along the face, do not count."""
-    weights = np.ones(MESH_POINTS)
+    """Scale, rotation and shift that take the fitted neutral face to the true one.
+
+    The skull decides: a point that expressions move far counts little, for where it is at rest is a trait that no
+    picture tells from an expression that never ends. The silhouette's points, which slide along the face, do not count.
+    """
+    reach = np.linalg.norm(HeadModel.load().expression_deltas[:, :MESH_POINTS], axis=-1).max(0)
+    weights = 1 / (1 + (reach / STILL_REACH) ** 2)
     weights[list(FACE_OVAL)] = 0
     scale, rotation, shift = similarity_transform(fitted[:MESH_POINTS].astype(np.float64), true[None], weights)
     return float(scale[0]), rotation[0], shift[0]

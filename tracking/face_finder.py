@@ -1,6 +1,7 @@
 """Where faces seem to be in a picture: MediaPipe's face detectors, near and far."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,9 @@ def _tiles(width: int, height: int) -> list[Window]:
     columns = np.linspace(0, width - side, int(np.ceil(2 * width / side)) - 1).astype(int)
     rows = np.linspace(0, height - side, int(np.ceil(2 * height / side)) - 1).astype(int)
     return [(int(left), int(top), side, side) for top in rows for left in columns]
+
+
+@cache
+def shared_face_finder(least_confidence: float) -> FaceFinder:
+    """One for the whole process, for no call remembers another: MediaPipe does not give back all that a model took."""
+    return FaceFinder(least_confidence)

@@ -1,6 +1,7 @@
 """MediaPipe's face mesh with attention, without the tracker around it: one upright face in, its landmarks out."""
 
 import importlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,9 @@ class FaceMeshModel:
         """The face, its landmarks as shares of the picture; None where the model sees none."""
         found: Any = self._graph.process({"image": np.ascontiguousarray(image), "square": self._whole_image})
         return None if found.matrix is None else DetectedFace(found.matrix.T.astype(np.float64))
+
+
+@cache
+def shared_face_mesh(least_presence: float) -> FaceMeshModel:
+    """One for the whole process, for no call remembers another: MediaPipe does not give back all that a model took."""
+    return FaceMeshModel(least_presence)

@@ -104,7 +104,7 @@ class FrameStage:
 class SequenceStage:
     """Settles the poses and expressions of all frames together, in overlapping windows: smooth in time, without lag."""
 
-    iterations: int = 4
+    iterations: int = 6
     """Most steps; 0 leaves every frame by itself."""
     pose_stiffness: float = 20.0
     """How much more a bend of the pose costs than an equal departure from one frame's landmarks, as long as it is no

@@ -59,6 +59,21 @@ class FitConfig:
     gross_error: float = 0.08
     """Median reprojection error, as a fraction of the distance between the eyes, from which a frame counts as lost."""
 
+    def problem(self, model: HeadModel, focal_length: float = float("nan")) -> HeadProblem:
+        """What is minimised, at a focal length in pixels."""
+        dearer = np.where(model.measured, 1, self.rare_expression_factor).astype(np.float32)
+        return HeadProblem(
+            model,
+            focal_length,
+            point_weights(len(model.mean)),
+            self.depth_weight,
+            self.outlier_distance,
+            self.expression_sparsity * dearer,
+            self.expression_ridge,
+            self.score_weight,
+            self.identity_ridge,
+        )
+
 
 @dataclass(frozen=True)
 class HeadFit:
@@ -116,17 +131,7 @@ def fit_head(
     observations, start, sound = _align(model, points)
     if expression_scores is not None:
         observations = replace(observations, scores=_above_rest(expression_scores[frames]))
-    problem = HeadProblem(
-        model,
-        np.nan,
-        point_weights(len(model.mean)),
-        config.depth_weight,
-        config.outlier_distance,
-        config.expression_sparsity * np.where(model.measured, 1, config.rare_expression_factor).astype(np.float32),
-        config.expression_ridge,
-        config.score_weight,
-        config.identity_ridge,
-    )
+    problem = config.problem(model)
     longer_side = max(width, height)
     problem, identity = config.camera.settle(problem, observations[sound], start[sound], longer_side)
     count = len(frames)
@@ -168,6 +173,23 @@ def fit_head(
     )
 
 
+def observed(
+    points: Float[np.ndarray, "frames vertices 3"], pixels_per_centimeter: Float[np.ndarray, "frames"]
+) -> Observations:
+    """Landmarks as the solver takes them.
+
+    Args:
+        points: pixels from the principal point, x to the right, y up, z toward the camera; NaN where there are none.
+            Depths are believed only where all points have one.
+    """
+    return Observations(
+        np.nan_to_num(points).astype(np.float32),
+        pixels_per_centimeter.astype(np.float32),
+        np.where(np.isfinite(points[..., 0]), np.nan_to_num(iris_confidence(points)), 0).astype(np.float32),
+        np.full(len(points), float(np.isfinite(points).all()), np.float32),
+    )
+
+
 def _align(
     model: HeadModel, points: Float[np.ndarray, "frames vertices 3"]
 ) -> tuple[Observations, HeadStates, Int[np.ndarray, "sound"]]:
@@ -176,7 +198,7 @@ def _align(
     The heads are at the distances that a focal length of one pixel would give.
     """
     found = np.isfinite(points[..., 0])
-    has_depth = np.isfinite(points[..., 2])[found].reshape(-1).all() or np.isfinite(points[..., 2]).all()
+    has_depth = np.isfinite(points[..., 2][found]).all()
     everywhere = found.all(0)
     if everywhere.sum() < LEAST_POINTS:
         raise UserError("Too few landmarks are seen in all frames: track with another landmark detector.")
@@ -187,12 +209,7 @@ def _align(
         size = np.linalg.norm(targets[..., :2].std(1), axis=1) / np.linalg.norm(mean[:, :2].std(0))
         targets[..., 2] = size[:, None] * mean[:, 2]
     scale, rotation, shift = similarity_transform(mean, targets, weights)
-    observations = Observations(
-        np.nan_to_num(points).astype(np.float32),
-        scale.astype(np.float32),
-        np.where(found, np.nan_to_num(iris_confidence(points)), 0).astype(np.float32),
-        np.full(len(points), float(has_depth and found.all()), np.float32),
-    )
+    observations = observed(points, scale)
     start = HeadStates(
         rotation.astype(np.float32),
         np.concatenate([shift[:, :2] / scale[:, None], -1 / scale[:, None]], 1).astype(np.float32),

@@ -1,7 +1,9 @@
 """Landmarks and expression scores by a MediaPipe FaceLandmarker file, `face_landmarker.task`, that the user has."""
 
+import atexit
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from tracking.errors import UserError
-from tracking.face_finder import FaceFinder
+from tracking.face_finder import shared_face_finder
 from tracking.face_following import FaceFollower, Samples
 from tracking.head_model import HeadModel
 from tracking.landmarks import LANDMARK_COUNT, DetectedFace
@@ -44,16 +46,12 @@ class LandmarkerTaskDetector:
             UserError: there is no such file, or it is no face landmarker with scores.
         """
         config = config or LandmarkerTaskConfig()
-        self._model = LandmarkerTaskModel(task, config.min_detection_confidence)
-        finder = FaceFinder(config.min_detection_confidence)
-        self._follower = FaceFollower(self._model, finder, config.max_faces, config.samples)
+        model = shared_landmarker(task, config.min_detection_confidence)
+        finder = shared_face_finder(config.min_detection_confidence)
+        self._follower = FaceFollower(model, finder, config.max_faces, config.samples)
 
     def detect(self, image: UInt8[np.ndarray, "height width 3"]) -> list[DetectedFace]:
         return self._follower.measure(image)
-
-    def close(self) -> None:
-        """End the landmarker's threads. It can not be used afterwards."""
-        self._model.close()
 
 
 class LandmarkerTaskModel:
@@ -90,6 +88,14 @@ class LandmarkerTaskModel:
     def close(self) -> None:
         """End the landmarker's threads."""
         self._landmarker.close()
+
+
+@cache
+def shared_landmarker(task: Path, least_confidence: float) -> LandmarkerTaskModel:
+    """One for the whole process, as of MediaPipe's other models. It must be closed before the interpreter goes."""
+    model = LandmarkerTaskModel(task, least_confidence)
+    atexit.register(model.close)
+    return model
 
 
 def expression_scores(categories: Iterable[Any], names: Sequence[str]) -> Float[np.ndarray, "expressions"]:

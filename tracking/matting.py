@@ -1,6 +1,7 @@
 """How much of each pixel is the person: a soft matte that follows the picture's edges and does not flicker."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import cv2
@@ -38,6 +39,12 @@ class MediaPipeSegmenter:
     def segment(self, image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width"]:
         masks = [model.process(image).segmentation_mask for model in self._models]
         return np.mean(masks, axis=0, dtype=np.float32)
+
+
+@cache
+def shared_segmenter() -> MediaPipeSegmenter:
+    """One for the whole process, for no call remembers another: MediaPipe does not give back all that a model took."""
+    return MediaPipeSegmenter()
 
 
 @dataclass

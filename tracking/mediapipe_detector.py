@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from tracking.face_finder import FaceFinder
+from tracking.face_finder import shared_face_finder
 from tracking.face_following import FaceFollower, Samples
-from tracking.face_mesh_model import FaceMeshModel
+from tracking.face_mesh_model import shared_face_mesh
 from tracking.landmarks import DetectedFace
 
 
@@ -30,8 +30,8 @@ class MediaPipeDetector:
     def __init__(self, config: MediaPipeDetectorConfig | None = None) -> None:
         config = config or MediaPipeDetectorConfig()
         self._follower = FaceFollower(
-            FaceMeshModel(config.min_detection_confidence),
-            FaceFinder(config.min_detection_confidence),
+            shared_face_mesh(config.min_detection_confidence),
+            shared_face_finder(config.min_detection_confidence),
             config.max_faces,
             config.samples,
         )

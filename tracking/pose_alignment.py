@@ -20,11 +20,11 @@ from scipy.optimize import least_squares
 from tracking.cameras import mean_rotation, project, rigid, rigid_inverse, rotation_from_vector, transform
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
-from tracking.fitting import FitConfig, fit_head
+from tracking.fitting import FitConfig, fit_head, observed
 from tracking.foreign_clip import ForeignPoses
 from tracking.head_model import HeadModel
-from tracking.head_problem import HeadProblem, HeadStates, Observations
-from tracking.landmark_trust import OUTER_EYE_CORNERS, iris_confidence, point_weights
+from tracking.head_problem import HeadStates
+from tracking.landmark_trust import OUTER_EYE_CORNERS, point_weights
 from tracking.sequence_solver import solve_sequence
 
 
@@ -170,24 +170,8 @@ def fit_expressions_to_poses(
     """
     model = HeadModel.load()
     points = (landmarks - np.array([intrinsics.center_x, intrinsics.center_y, 0.0])) * np.array([1.0, -1.0, -1.0])
-    found = np.isfinite(points[..., 0])
-    observations = Observations(
-        np.nan_to_num(points).astype(np.float32),
-        (intrinsics.focal_length / -head_to_camera[:, 2, 3]).astype(np.float32),
-        np.where(found, np.nan_to_num(iris_confidence(points)), 0).astype(np.float32),
-        np.full(len(points), float(np.isfinite(points).all()), np.float32),
-    )
-    problem = HeadProblem(
-        model,
-        intrinsics.focal_length,
-        point_weights(len(model.mean)),
-        config.depth_weight,
-        config.outlier_distance,
-        config.expression_sparsity * np.where(model.measured, 1, config.rare_expression_factor).astype(np.float32),
-        config.expression_ridge,
-        config.score_weight,
-        config.identity_ridge,
-    )
+    observations = observed(points, intrinsics.focal_length / -head_to_camera[:, 2, 3])
+    problem = config.problem(model, intrinsics.focal_length)
     states = HeadStates(
         head_to_camera[:, :3, :3].astype(np.float32),
         head_to_camera[:, :3, 3].astype(np.float32),

@@ -17,7 +17,7 @@ from tracking.background import BackgroundPlate, background_plate
 from tracking.face_regions import FACE_OVAL, HeadFrame, inside
 from tracking.label_map import label_pixels
 from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_parts
-from tracking.matting import MatteConfig, MediaPipeSegmenter, PersonSegmenter, fit_within, refine_matte
+from tracking.matting import MatteConfig, PersonSegmenter, fit_within, refine_matte, shared_segmenter
 from tracking.motion_blend import MotionBlend, Neighbor, blend
 from tracking.part_places import Posterior
 from tracking.torso_flow import TorsoPicture
@@ -73,7 +73,7 @@ class PortraitSegmenter:
 
     def __init__(self, config: SegmentationConfig | None = None, person: PersonSegmenter | None = None) -> None:
         self.config = config or SegmentationConfig()
-        self._person = person or MediaPipeSegmenter()
+        self._person = person or shared_segmenter()
 
     def learn(self, samples: Iterable[PortraitFrame]) -> ClipAppearance:
         """Learn from frames spread over the clip, at most `plate_samples` of which should be given."""

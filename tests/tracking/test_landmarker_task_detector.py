@@ -77,4 +77,3 @@ def test_a_real_landmarker_agrees_with_the_bundled_models(carphone: Path) -> Non
         assert ((face.expression_scores[scored] >= 0) & (face.expression_scores[scored] <= 1)).all()
         openness.append(face.expression_scores[NAMES.index("jawOpen")])
     assert np.ptp(openness) > 0.001
-    detector.close()
