@@ -83,7 +83,8 @@ class HeadTrack:
     identity: Float[np.ndarray, "modes"]
     """The person's shape, as coefficients of the head model's identity basis."""
     landmarks: Float[np.ndarray, "frames points 2"]
-    """Detected landmarks, in pixels of the clip's images, in MediaPipe's order."""
+    """Detected landmarks, in pixels of the clip's images, in MediaPipe's order; those that the detector lacks are
+    laid where the others put a face's."""
     reprojection_error: Float[np.ndarray, "frames"]
     """Median distance between detected and fitted landmarks, in pixels of the clip's images."""
     expression_names: tuple[str, ...]

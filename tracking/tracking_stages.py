@@ -205,8 +205,10 @@ def _begin_learning(
 
     def finish() -> ClipAppearance:
         # What is left of it once the fit is done.
-        new_bar("Learning hair, skin and background", None)
-        return workshop.once("appearance", result)
+        advance = new_bar("Learning hair, skin and background", 1)
+        learned = workshop.once("appearance", result)
+        advance(1)
+        return learned
 
     return finish
 
