@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tracking import face_finder, face_mesh_model, matting
 from tracking.head_model import HeadModel
 from tracking.landmarks import LANDMARK_COUNT, Face
 from tracking.mediapipe_detector import MediaPipeDetector, MediaPipeDetectorConfig
+from tracking.segmentation import PortraitSegmenter
 from tracking.video import VideoReader
 
 
@@ -111,3 +113,20 @@ def test_a_face_that_has_gone_is_no_longer_found(carphone: Path, detector: Media
     image = next(iter(VideoReader(carphone))).image
     assert detector.detect(image)
     assert detector.detect(np.full_like(image, 90)) == []
+
+
+def test_detectors_and_segmenters_of_one_process_load_each_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stretch of frames has a detector and a segmenter of its own; MediaPipe kept 20 to 40 MB of every model."""
+    built: list[str] = []
+    for module, name, shared in (
+        (face_mesh_model, "FaceMeshModel", face_mesh_model.shared_face_mesh),
+        (face_finder, "FaceFinder", face_finder.shared_face_finder),
+        (matting, "MediaPipeSegmenter", matting.shared_segmenter),
+    ):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, original=original, name=name: built.append(name) or original(*a))
+        shared.cache_clear()
+    for _ in range(3):
+        MediaPipeDetector()
+        PortraitSegmenter()
+    assert sorted(built) == ["FaceFinder", "FaceMeshModel", "MediaPipeSegmenter"]
