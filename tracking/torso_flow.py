@@ -17,7 +17,7 @@ from tracking.regions import TORSO_LABELS, Label
 
 PICTURE_SIZE = 256
 """Longer side, in pixels, of the pictures in which clothes are followed."""
-CORNER_QUALITIES = (0.01, 0.002)
+CORNER_QUALITIES = (0.02, 0.002)
 """Least strength of a corner, as a share of the strongest; the second for plain clothes with one bright button."""
 TORSO = sorted(int(label) for label in TORSO_LABELS - {Label.NECK})
 """The neck follows the head as much as the shoulders."""
@@ -32,11 +32,11 @@ class TorsoFlowConfig:
 
     corners: int = 150
     """Most corners that are followed."""
-    least_corners: int = 8
+    least_corners: int = 12
     """Fewer corners that agree say nothing."""
-    least_share: float = 0.2
+    least_share: float = 0.3
     """Least share of a keyframe's corners that must agree."""
-    return_error: float = 1.0
+    return_error: float = 0.7
     """Furthest from its start that a corner may be when it has been followed there and back."""
     agreement: float = 1.5
     """Furthest from the similarity that a corner may be."""

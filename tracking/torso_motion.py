@@ -18,6 +18,9 @@ from tracking.torso_flow import TorsoFlowConfig
 
 logger = logging.getLogger(__name__)
 
+UNSEEN_WEIGHT = 0.02
+"""How strongly a frame without clothes draws the torso back to the guess, against 1 for what clothes say."""
+
 
 @dataclass
 class TorsoConfig:
@@ -30,7 +33,7 @@ class TorsoConfig:
     smoothing_seconds: float = 0.5
     """Motions quicker than about this are then the head's alone."""
     flow: TorsoFlowConfig = field(default_factory=TorsoFlowConfig)
-    measured_smoothing_seconds: float = 0.06
+    measured_smoothing_seconds: float = 0.15
     """Measured motions quicker than about this are taken for noise."""
     distance_smoothing_seconds: float = 0.5
     """The same of the distance, which the clothes' size tells less surely."""
@@ -77,7 +80,7 @@ def measured_torso_poses(
     position, roll = _lifted(similarities[seen], guessed[seen], intrinsics)
     # What the clothes add to the guess; where they are unseen it dies away.
     residual, weights = np.zeros((length, 4)), np.zeros((length, 4))
-    weights[frames] = 1e-3
+    weights[frames] = UNSEEN_WEIGHT
     residual[frames[seen], :3] = position - guessed[seen]
     residual[frames[seen], 3] = roll
     weights[frames[seen]] = 1.0
