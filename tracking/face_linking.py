@@ -45,6 +45,11 @@ class FaceTrack:
     expression_scores: Float[np.ndarray, "frames expressions"] | None = None
     """What the detector said of the expressions, NaN where the face was not found; none from detectors that do not."""
 
+    @property
+    def found(self) -> Bool[np.ndarray, "frames"]:
+        """Whether the face was seen at all."""
+        return np.isfinite(self.landmarks[..., 0]).any(axis=1)
+
 
 def link_longest_face(
     detections: Sequence[Sequence[DetectedFace]],

@@ -31,6 +31,26 @@ LEFT_OUT = FrameFlag.OUTSIDE | FrameFlag.NO_FACE | FrameFlag.OUTLIER | FrameFlag
 """Frames with one of these are not tracked; with the others they are, and flagged."""
 
 
+def why_left_out(
+    found: Bool[np.ndarray, "frames"], followed: Bool[np.ndarray, "frames"], fitted: Bool[np.ndarray, "frames"]
+) -> UInt16[np.ndarray, "frames"]:
+    """The flags of frames by the first step that failed.
+
+    Args:
+        found: whether the detector saw the face.
+        followed: whether its landmarks are no outlier.
+        fitted: whether the head model lies on them.
+    """
+    flags = np.zeros(len(found), dtype=np.uint16)
+    for flag, frames in (
+        (FrameFlag.NO_FACE, ~found),
+        (FrameFlag.OUTLIER, found & ~followed),
+        (FrameFlag.LOST, followed & ~fitted),
+    ):
+        flags[frames] |= np.uint16(flag)
+    return flags
+
+
 def has_flag(flags: UInt16[np.ndarray, "frames"], flag: FrameFlag) -> Bool[np.ndarray, "frames"]:
     """Which frames bear the flag, or one of several."""
     return (flags & np.uint16(flag)) != 0

@@ -27,7 +27,7 @@ from tracking.clip import HeadTrack, SourceVideo, TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceLinkingConfig, FaceTrack, link_longest_face
 from tracking.foreign_clip import ForeignClip, read_description
-from tracking.frame_flags import FrameFlag
+from tracking.frame_flags import why_left_out
 from tracking.frame_quality import FrameQualityConfig, quality_flags
 from tracking.head_model import HeadModel
 from tracking.import_insta import read_insta
@@ -225,14 +225,6 @@ def _describe(
     frame_rate: float,
 ) -> TrackedClip:
     tracked = np.isfinite(head.reprojection_error)
-    flags = np.zeros(len(tracked), dtype=np.uint16)
-    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
-    for flag, there in (
-        (FrameFlag.NO_FACE, ~found),
-        (FrameFlag.OUTLIER, found & ~face.tracked),
-        (FrameFlag.LOST, face.tracked & ~tracked),
-    ):
-        flags[there] |= np.uint16(flag)
     properties = VideoReader(root / SOURCE_NAME).properties
     size = foreign.intrinsics.width, foreign.intrinsics.height
     return TrackedClip(
@@ -256,7 +248,7 @@ def _describe(
             landmarks=np.where(tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32),
             reprojection_error=head.reprojection_error,
             expression_names=HeadModel.load().expression_names,
-            flags=flags,
+            flags=why_left_out(face.found, face.tracked, tracked),
         ),
         background_kind="plate",
     )

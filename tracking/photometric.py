@@ -38,9 +38,9 @@ from tracking.cameras import (
 from tracking.clip import Intrinsics
 from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
+from tracking.head_problem import POSE_SIZE
 from tracking.surface_samples import FaceWindow, SurfaceSamples, cut_window, look_up, normalize_locally, seen_samples
 
-POSE_SIZE = 6
 LEAST_SPREAD = 0.15
 """Deviation of normalised brightness that is expected anyway."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float, UInt16
+from jaxtyping import Float
 
 from tracking.background import BackgroundKind
 from tracking.cameras import rigid_inverse
@@ -27,7 +27,7 @@ from tracking.face_search import (
     stretches,
 )
 from tracking.fitting import HeadFit, fit_head
-from tracking.frame_flags import FrameFlag
+from tracking.frame_flags import FrameFlag, why_left_out
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.frames_in_order import FramesInOrder, NumberedFrames
@@ -279,7 +279,7 @@ def _clip(
     tracked = np.zeros(count, dtype=bool)
     tracked[shot.start : shot.stop] = fit.tracked
     flags = np.full(count, FrameFlag.OUTSIDE, dtype=np.uint16)
-    flags[shot.start : shot.stop] = _left_out(face, fit)
+    flags[shot.start : shot.stop] = why_left_out(face.found, face.tracked, fit.tracked)
     landmarks = np.where(fit.tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32)
     return TrackedClip(
         root=workshop.clip,
@@ -306,20 +306,6 @@ def _clip(
         ),
         background_kind=background_kind,
     )
-
-
-def _left_out(face: FaceTrack, fit: HeadFit) -> UInt16[np.ndarray, "chosen"]:
-    """Why the frames that are not tracked are not."""
-    found = np.isfinite(face.landmarks[..., 0]).any(axis=1)
-    reasons = (
-        (FrameFlag.NO_FACE, ~found),
-        (FrameFlag.OUTLIER, found & ~face.tracked),
-        (FrameFlag.LOST, face.tracked & ~fit.tracked),
-    )
-    flags = np.zeros(len(found), dtype=np.uint16)
-    for flag, frames in reasons:
-        flags[frames] |= np.uint16(flag)
-    return flags
 
 
 def _make_pictures(
