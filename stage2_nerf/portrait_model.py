@@ -5,6 +5,7 @@ torso field sees the same rays carried to torso space. Samples of both are put i
 density, so there is no seam at the neck.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,9 @@ from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, Canonical
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
 from stage2_nerf.frame_refinement import FrameRefinement, move
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
-from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig, RaySegments
+from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
+from stage2_nerf.volume_rendering import FieldSamples, composite
 
 
 @dataclass
@@ -58,18 +60,6 @@ class PortraitModelConfig(ModelConfig):
     """Rays rendered at once."""
 
 
-@dataclass
-class FieldSamples:
-    """What one field gave along its rays."""
-
-    segments: RaySegments
-    density: Float[Tensor, "hits samples"]
-    colour: Float[Tensor, "hits samples 3"]
-    """In the styles that are shown."""
-    original_colour: Float[Tensor, "hits samples 3"]
-    """As it was filmed."""
-
-
 class PortraitModel(Model):
     """An expression-conditioned dynamic NeRF with one style for every prompt."""
 
@@ -80,9 +70,7 @@ class PortraitModel(Model):
         """Build the fields from what the dataparser hands over in `metadata`."""
         super().populate_modules()
         metadata: dict[str, Any] = self.kwargs["metadata"]
-        self.track = ExpressionTrack(
-            metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"]
-        )
+        self.track = ExpressionTrack(metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"])
         head_poses = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso)
         training_times = torch.from_numpy(metadata["clip"].times[metadata["frames"]]).float()
         self.refinement = FrameRefinement(training_times, self.config.head.code_size)
@@ -151,7 +139,7 @@ class PortraitModel(Model):
         torso_origins, torso_directions = move(torso_origins, torso_directions, corrections.torso, states.frame)
         head = self.look(origins, directions, states, "head", head_blend)
         torso = self.look(torso_origins, torso_directions, states, "torso", torso_blend)
-        return self.composite(rays, head, torso)
+        return self.composite(rays, (head, torso))
 
     def look(
         self,
@@ -178,46 +166,24 @@ class PortraitModel(Model):
             (weight, getattr(self.styles[name], part)(canonical, features))
             for name, weight in self.style_weights.items()
         ]
-        colour = blend_residuals(residuals, original)
-        shape = (hits, samples, 3)
-        filmed = blend_residuals([], original).view(shape)
-        return FieldSamples(segments, density.view(hits, samples), colour.view(shape), filmed)
+        looks = [blend_residuals(residuals, original)]
+        if not self.training:
+            looks.append(blend_residuals([], original))
+        colours = torch.cat(looks, dim=-1).view(hits, samples, -1)
+        return FieldSamples(segments, density.view(hits, samples), colours)
 
-    def composite(self, rays: int, head: FieldSamples, torso: FieldSamples) -> dict[str, Tensor]:
-        """Put both fields' samples in order of distance and accumulate them (Max 1995)."""
-        count = self.config.sampler.samples
-        device = head.density.device
-        distance = torch.full((rays, 2 * count), 1e6, device=device)
-        optical = torch.zeros(rays, 2 * count, device=device)
-        colour = torch.zeros(rays, 2 * count, 3, device=device)
-        filmed = None if self.training else torch.zeros_like(colour)
-        for start, part in ((0, head), (count, torso)):
-            place = slice(start, start + count)
-            ray = part.segments.ray
-            distance[ray, place] = part.segments.middles
-            optical[ray, place] = part.density * part.segments.lengths
-            colour[ray, place] = part.colour
-            if filmed is not None:
-                filmed[ray, place] = part.original_colour
-        distance, order = distance.sort(dim=-1)
-        optical = optical.gather(1, order)
-        order_of_colours = order[..., None].expand(-1, -1, 3)
-        colour = colour.gather(1, order_of_colours)
-        before = torch.cumsum(optical, dim=-1) - optical
-        weights = torch.exp(-before) * (1 - torch.exp(-optical))
-        accumulation = weights.sum(-1, keepdim=True)
-        foreground = (weights[..., None] * colour).sum(1)
-        depth = (weights * distance).sum(-1, keepdim=True) / accumulation.clamp(min=1e-3)
-        background = torch.tensor(self.config.background, device=device)
+    def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
+        """The outputs of `get_outputs`, of all fields' samples."""
+        seen = composite(rays, parts)
+        foreground, original_foreground = seen.foreground[:, :3], seen.foreground[:, 3:]
+        background = torch.tensor(self.config.background, device=foreground.device)
         outputs = {
-            "rgb": over(foreground, accumulation, background),
+            "rgb": over(foreground, seen.accumulation, background),
             "foreground": foreground,
-            "accumulation": accumulation,
-            "depth": torch.where(accumulation > 0.01, depth, torch.zeros_like(depth)),
+            "accumulation": seen.accumulation,
+            "depth": seen.depth,
         }
-        if filmed is not None:
-            outputs["original_foreground"] = (weights[..., None] * filmed.gather(1, order_of_colours)).sum(1)
-        return outputs
+        return outputs if self.training else {**outputs, "original_foreground": original_foreground}
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
@@ -229,12 +195,15 @@ class PortraitModel(Model):
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
-        losses["deformation"] = self.config.deformation_weight * torch.stack(
-            [
-                smoothness_loss(field.deformation.learned_basis) + (field.deformation.learned_basis**2).mean()
-                for field in (self.head_field, self.torso_field)
-            ]
-        ).sum()
+        losses["deformation"] = (
+            self.config.deformation_weight
+            * torch.stack(
+                [
+                    smoothness_loss(field.deformation.learned_basis) + (field.deformation.learned_basis**2).mean()
+                    for field in (self.head_field, self.torso_field)
+                ]
+            ).sum()
+        )
         losses["refinement"] = (
             self.config.refinement_weight * self.refinement.size()
             + self.config.refinement_smoothness * self.refinement.roughness()

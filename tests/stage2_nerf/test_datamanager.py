@@ -78,7 +78,7 @@ def test_a_training_ray_carries_its_frames_time_and_looks_through_its_pixel(data
 
 
 def test_an_expression_seen_once_is_drawn_more_often_than_one_seen_always():
-    from stage2_nerf.datamanager import expression_rarity
+    from stage2_nerf.pixel_sampler import expression_rarity
 
     torch.manual_seed(0)
     expressions = 0.1 * torch.rand(40, 6)

@@ -1,0 +1,79 @@
+"""Which pixels a training step sees: a few frames, the rare ones oftener, and the places that the eye looks at."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
+from torch import Tensor
+
+from tracking.regions import Label
+
+
+@dataclass
+class PortraitPixelSamplerConfig(PixelSamplerConfig):
+    """Which pixels are trained on."""
+
+    _target: type = field(default_factory=lambda: PortraitPixelSampler)
+    frames_per_batch: int = 8
+    """Distinct frames in a batch: each costs one blend of the fields' tables."""
+    rare_expression_weight: float = 4.0
+    """How much likelier, at most, a frame is drawn whose expression the clip hardly shows again."""
+    eyes_and_mouth_weight: float = 4.0
+    """How much likelier a pixel of eyes, brows or mouth is drawn than one of skin."""
+    edge_weight: float = 2.0
+    """How much likelier a pixel of the matte's soft edge is drawn."""
+    background_weight: float = 0.15
+    """How likely a pixel without any person is drawn, against 1 for one of skin."""
+
+
+class PortraitPixelSampler(PixelSampler):
+    """Draws pixels from a few frames, more of them where the eye looks."""
+
+    config: PortraitPixelSamplerConfig
+
+    def __init__(self, config: PortraitPixelSamplerConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.allowed_rows: Int[Tensor, "rows"] | None = None
+        """Rows of the batch that may be drawn from; all where none is given."""
+        self.frame_weights: Float[Tensor, "rows"] | None = None
+        """How likely each row of the batch is drawn; all alike where none is given."""
+        self.label_weights = torch.ones(max(Label) + 1)
+        for label in (Label.EYES, Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR):
+            self.label_weights[label] = config.eyes_and_mouth_weight
+
+    def sample(self, image_batch: dict[str, Any]) -> dict[str, Any]:
+        """Draw a batch of pixels: four times as many uniformly, then among those by weight."""
+        images = image_batch["image"]
+        count, height, width = images.shape[:3]
+        rows = torch.arange(count) if self.allowed_rows is None else self.allowed_rows
+        likely = torch.ones(len(rows)) if self.frame_weights is None else self.frame_weights[rows]
+        frames = rows[torch.multinomial(likely, min(self.config.frames_per_batch, len(rows)))]
+        candidates = 4 * self.num_rays_per_batch
+        row = frames[torch.randint(len(frames), (candidates,))]
+        y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
+        matte = image_batch["matte"][row, y, x, 0]
+        weight = self.label_weights[image_batch["labels"][row, y, x, 0].long()]
+        weight = torch.where(matte == 0, self.config.background_weight, weight)
+        weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
+        kept = torch.multinomial(weight, self.num_rays_per_batch)
+        row, y, x = row[kept], y[kept], x[kept]
+        batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
+        batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
+        return batch
+
+
+def expression_rarity(
+    expressions: Float[Tensor, "frames expressions"], highest: float, neighbours: int = 5
+) -> Float[Tensor, "frames"]:
+    """How seldom each frame's expression is seen: its mean distance to its nearest neighbours, over the median frame's.
+
+    Never below 1 nor above `highest`. A yawn in three frames of a hundred would otherwise hardly be trained on.
+    """
+    distance = torch.cdist(expressions, expressions)
+    nearest = distance.sort(dim=1).values[:, 1 : neighbours + 1]
+    if nearest.shape[1] == 0:
+        return torch.ones(len(expressions))
+    novelty = nearest.mean(dim=1)
+    return (novelty / novelty.median().clamp(min=1e-6)).clamp(1.0, highest)
