@@ -18,10 +18,11 @@ else:
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
-ROOMS = ("configs", "stage2_nerf", "stage1_edit", "tracking")
-"""A room may import those that come after it."""
+ROOMS = ("evaluation", "configs", "stage2_nerf", "stage1_edit", "tracking")
+"""A room may import those that come after it; but evaluation none of the configs."""
 
 FOREIGN_TO = {
+    "evaluation": {"configs", "diffusers"},
     "tracking": {"nerfstudio", "diffusers", "transformers"},
     "stage1_edit": {"nerfstudio"},
     "stage2_nerf": {"diffusers", "transformers"},
