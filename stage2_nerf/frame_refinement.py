@@ -45,6 +45,10 @@ class FrameRefinement(nn.Module):
         tables = (self.head, self.torso, self.code)
         return Corrections(*(torch.lerp(table[before], table[after], fraction[:, None]) for table in tables))
 
+    def mean(self, moments: int) -> Corrections:
+        """The mean over the training frames, for moments that none of them shows."""
+        return Corrections(*(table.mean(0).expand(moments, -1) for table in (self.head, self.torso, self.code)))
+
     def size(self) -> Float[Tensor, ""]:
         """Mean squared correction."""
         return (self.head**2).mean() + (self.torso**2).mean() + (self.code**2).mean()
