@@ -58,6 +58,8 @@ class PortraitPixelSampler(PixelSampler):
         weight = torch.where(matte == 0, self.config.background_weight, weight)
         weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
         kept = torch.multinomial(weight, self.num_rays_per_batch)
+        # Neighbouring pixels follow each other: what they look up is still in the processor's cache.
+        kept = kept[torch.argsort((row[kept] * height + y[kept]) * width + x[kept])]
         row, y, x = row[kept], y[kept], x[kept]
         batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
