@@ -8,6 +8,7 @@ lock, so plain threads run them side by side: numba's own parallel loops either 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numba
@@ -22,9 +23,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def kernel(function: Function) -> Function:
     """Compile a function of numpy arrays and numbers; sums may be reordered, but infinities and NaN are kept."""
     # Without "nnan" and "ninf": a NaN in the fields must come out as one, not as any value.
-    return numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")(
-        function
-    )
+    compiled = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+    return compiled(function)  # pyright: ignore[reportReturnType]
 
 
 def in_slices(function: Callable[[int, int], None], count: int, smallest: int = SMALLEST_SLICE) -> None:
@@ -34,7 +34,7 @@ def in_slices(function: Callable[[int, int], None], count: int, smallest: int = 
     """
     slices = max(1, min(torch.get_num_threads(), count // smallest))
     bounds = [count * i // slices for i in range(slices + 1)]
-    others = [pool().submit(function, *pair) for pair in zip(bounds[1:-1], bounds[2:], strict=True)]
+    others = [pool().submit(function, *pair) for pair in pairwise(bounds[1:])]
     try:
         function(bounds[0], bounds[1])
     finally:
