@@ -127,12 +127,21 @@ class ProxySampler(nn.Module):
         frame: Int[Tensor, "rays"],
         field: CanonicalField,
         blended: BlendedFrames,
+        end: Float[Tensor, "rays"] | None = None,
     ) -> RaySegments:
-        """Samples for the rays that meet the proxy; the others cost no more than the walk."""
-        shares = self.shares(len(origins), origins.device)
-        if origins.device.type == "cpu":
-            return self.walk_compiled(origins, directions, frame, field, blended, shares)
-        return self.walk(origins, directions, frame, field, blended, shares)
+        """Samples for the rays that meet the proxy; the others cost no more than the walk.
+
+        Args:
+            origins: in the field's observed space.
+            directions: of unit length.
+            frame: which of the blended moments each ray looks at.
+            field: the field, whose deformation poses the proxy.
+            blended: its tables.
+            end: distance beyond which each ray sees nothing; everywhere where none is given.
+        """
+        end = torch.full_like(origins[:, 0], torch.inf) if end is None else end
+        walk = self.walk_compiled if origins.device.type == "cpu" else self.walk
+        return walk(origins, directions, frame, field, blended, end, self.shares(len(origins), origins.device))
 
     def shares(self, rays: int, device: torch.device) -> Float[Tensor, "rays samples+1"]:
         """The shares of its mass at which each ray's stretches meet; jittered within half a stretch when training."""
@@ -155,11 +164,6 @@ class ProxySampler(nn.Module):
         """What the walk must find a ray's opacity to exceed for the ray to be sampled."""
         return 0.0 if self.training else LEAST_SHOWN_OPACITY
 
-    @property
-    def uniform_share(self) -> float:
-        """Share of the samples that looks for surfaces where none was: of training alone."""
-        return self.config.uniform_share if self.training else 0.0
-
     def walk(
         self,
         origins: Float[Tensor, "rays 3"],
@@ -167,6 +171,7 @@ class ProxySampler(nn.Module):
         frame: Int[Tensor, "rays"],
         field: CanonicalField,
         blended: BlendedFrames,
+        end: Float[Tensor, "rays"],
         shares: Float[Tensor, "rays samples+1"],
     ) -> RaySegments:
         """Walk and draw with tensors, on any device."""
@@ -179,7 +184,8 @@ class ProxySampler(nn.Module):
         positions = (origins[ray, None] + middles[..., None] * directions[ray, None]).flatten(0, 1)
         canonical = field.to_canonical(positions, frame[ray].repeat_interleave(steps), blended)
         density = self.look_up(canonical).reshape(-1, steps)
-        density = torch.where(density > self.least_density, density, torch.zeros_like(density))
+        shown = (density > self.least_density) & (middles < end[ray, None])
+        density = torch.where(shown, density, torch.zeros_like(density))
         optical = density * (walk_edges[:, 1:] - walk_edges[:, :-1])
         transmittance = torch.exp(optical - torch.cumsum(optical, -1))
         weight = transmittance * (1 - torch.exp(-optical))
@@ -191,7 +197,7 @@ class ProxySampler(nn.Module):
         # Spread to the neighbouring steps: a surface between two of them must be found by both.
         spread = F.max_pool1d(torch.stack([weight, (density > 0).float()], dim=1), 3, stride=1, padding=1)
         weight, may_hold = spread.unbind(1)
-        share = self.uniform_share
+        share = self.config.uniform_share
         mass = (1 - share) * weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
         mass = mass + share * may_hold / may_hold.sum(-1, keepdim=True).clamp(min=1)
         return RaySegments(ray, draw_edges(mass, walk_edges, shares[ray]))
@@ -203,11 +209,12 @@ class ProxySampler(nn.Module):
         frame: Int[Tensor, "rays"],
         field: CanonicalField,
         blended: BlendedFrames,
+        end: Float[Tensor, "rays"],
         shares: Float[Tensor, "rays samples+1"],
     ) -> RaySegments:
         """The same by a compiled loop, on the CPU."""
         box = field.box.numpy()
-        displacement = blended.displacement.permute(0, 2, 3, 4, 1).contiguous().numpy()
+        displacement = blended.displacement.detach().contiguous().numpy()
         # Posing the cells costs about as much as the walk of a training step's rays, and spares most of a picture's.
         if self.training:
             possible = np.ones((len(displacement), 1, 1, 1), np.bool_)
@@ -224,8 +231,9 @@ class ProxySampler(nn.Module):
             self.config.walk_steps,
             self.least_density,
             self.least_opacity,
+            end.numpy(),
             not self.training,
-            self.uniform_share,
+            self.config.uniform_share,
             shares.numpy(),
         )
         ray = torch.from_numpy(np.flatnonzero(hit))

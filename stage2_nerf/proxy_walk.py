@@ -31,6 +31,7 @@ def walk_and_draw(
     walk_steps: int,
     least_density: float,
     least_opacity: float,
+    end: Float32[np.ndarray, "rays"],
     stop_early: bool,
     uniform_share: float,
     shares: Float32[np.ndarray, "rays samples+1"],
@@ -48,6 +49,7 @@ def walk_and_draw(
         walk_steps: even steps of the walk through the box.
         least_density: what is no more than this counts as nothing.
         least_opacity: what the walk must find a ray's opacity to exceed for the ray to be sampled.
+        end: distance beyond which each ray sees nothing.
         stop_early: end the walk once nothing behind can be seen.
         uniform_share: share of the samples spread evenly over the steps that may hold something.
         shares: where between 0 and 1 of its mass each ray's edges are, increasing along the ray.
@@ -74,6 +76,7 @@ def walk_and_draw(
             walk_steps,
             np.float32(least_density),
             np.float32(least_opacity),
+            end,
             stop_early,
             np.float32(uniform_share),
             shares,
@@ -101,6 +104,7 @@ def walk_some(
     walk_steps,
     least_density,
     least_opacity,
+    end,
     stop_early,
     uniform_share,
     shares,
@@ -119,12 +123,12 @@ def walk_some(
         step = (leave - enter) / np.float32(walk_steps)
         transmittance = walk_ray(
             origins, directions, ray, frame[ray], enter, step, box, displacement, sides, density, nodes, possible,
-            least_density, stop_early, found, weight,
+            least_density, end[ray], stop_early, found, weight,
         )  # fmt: skip
         if not one - transmittance > least_opacity:
             continue
         hit[ray] = True
-        spread_mass(found, weight, uniform_share, not stop_early, mass)
+        spread_mass(found, weight, uniform_share, mass)
         draw(mass, enter, step, shares, ray, edges)
 
 
@@ -147,7 +151,7 @@ def cross_box(origins, directions, ray, box):
 @kernel
 def walk_ray(
     origins, directions, ray, moment, enter, step, box, displacement, sides, density, nodes, possible, least_density,
-    stop_early, found, weight,
+    end, stop_early, found, weight,
 ):  # fmt: skip
     """Fill `found` with the density at every step and `weight` with what each adds to the ray; what light is left."""
     one = np.float32(1)
@@ -163,6 +167,8 @@ def walk_ray(
         if stop_early and transmittance < np.float32(UNSEEN_TRANSMITTANCE):
             continue
         distance = enter + (np.float32(i) + np.float32(0.5)) * step
+        if not distance < end:
+            continue
         x = origins[ray, 0] + distance * directions[ray, 0]
         y = origins[ray, 1] + distance * directions[ray, 1]
         z = origins[ray, 2] + distance * directions[ray, 2]
@@ -336,27 +342,29 @@ def look_up(flat, shape, u, v, w):
 
 
 @kernel
-def spread_mass(found, weight, uniform_share, spread_holding, mass):
+def spread_mass(found, weight, uniform_share, mass):
     """How much each step matters: its weight and its neighbours', and a share spread over the steps that may hold."""
     one = np.float32(1)
     steps = len(found)
     total, holding = np.float32(0), np.float32(0)
     for i in range(steps):
-        largest, holds = np.float32(0), False
+        largest = np.float32(0)
         for j in range(max(i - 1, 0), min(i + 2, steps)):
             largest = max(largest, weight[j])
-            holds = holds or (found[j] > 0 and (spread_holding or j == i))
         mass[i] = largest
         total += largest
-        if holds:
+        if holds(found, i):
             holding += one
     weight_share = (one - uniform_share) / max(total, np.float32(1e-6))
     even_share = uniform_share / max(holding, one)
     for i in range(steps):
-        holds = found[i] > 0
-        if spread_holding:
-            holds = holds or (i > 0 and found[i - 1] > 0) or (i + 1 < steps and found[i + 1] > 0)
-        mass[i] = weight_share * mass[i] + (even_share if holds else np.float32(0))
+        mass[i] = weight_share * mass[i] + (even_share if holds(found, i) else np.float32(0))
+
+
+@kernel
+def holds(found, i):
+    """Whether a step or one of its neighbours found anything."""
+    return found[i] > 0 or (i > 0 and found[i - 1] > 0) or (i + 1 < len(found) and found[i + 1] > 0)
 
 
 @kernel
