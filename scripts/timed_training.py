@@ -10,13 +10,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from baseline_avatar import BaselineAvatar
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.portrait_model import PortraitModel
+
+AvatarModel = PortraitModel | BaselineAvatar
+"""Models that render a person without a background."""
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
 
@@ -47,6 +53,20 @@ class TimedTraining:
         """Time spent on training steps."""
         self.step_seconds: list[float] = []
         """What each step took."""
+
+    @property
+    def model(self) -> AvatarModel:
+        """What is trained."""
+        model = self.trainer.pipeline.model
+        assert isinstance(model, AvatarModel)
+        return model
+
+    @property
+    def datamanager(self) -> PortraitDataManager:
+        """The frames that it is trained on and evaluated with."""
+        datamanager = self.trainer.pipeline.datamanager
+        assert isinstance(datamanager, PortraitDataManager)
+        return datamanager
 
     @property
     def steps(self) -> int:
