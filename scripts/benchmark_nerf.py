@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import tyro
 from kept_results import Result, Settings, measure_each
-from measuring import circumstances, peak_memory_bytes, spread_evenly, write_measurements
+from measuring import circumstances, peak_memory_bytes, write_measurements
 from nerf_curves import draw_curves, seconds_to_reach
 from nerf_methods import METHODS, OURS
 from nerfstudio.models.base_model import Model
@@ -48,6 +48,7 @@ from stage2_nerf.losses import over
 from stage2_nerf.portrait_model import psnr
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 
 matplotlib.use("Agg")
 

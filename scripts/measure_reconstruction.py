@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from measuring import circumstances, peak_memory_bytes, spread_evenly, use_threads, write_measurements
+from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
 from nerf_methods import ours
 from nerfstudio.utils.rich_utils import CONSOLE
 from reconstruction_quality import (
@@ -34,6 +34,7 @@ from timed_training import TimedTraining
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 from tracking.track import find_or_track
 
 SHEET_FRAMES = 6

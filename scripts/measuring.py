@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
-
-
-def spread_evenly(count: int, wanted: int) -> list[int]:
-    """So many of the numbers below `count`, evenly spread, each once."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 def circumstances() -> dict[str, Any]:
