@@ -77,6 +77,8 @@ class Arguments:
     """Held-out frames that are rendered whole at the end."""
     folder: Path = Path("outputs/benchmark_nerf")
     """Where each method's result is kept."""
+    again: bool = False
+    """Measure also what was measured before: the code has changed."""
     output: Path = Path("measurements/nerf.json")
     """Where to write the measurements. The curves go beside them, under the same name with .png."""
 
@@ -101,6 +103,7 @@ def main(arguments: Arguments) -> None:
         folder,
         processes=arguments.processes,
         threads=arguments.threads,
+        again=arguments.again,
     )
     ordered = {name: results[name] for name in METHODS if name in results}
     measurements = {

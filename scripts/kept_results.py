@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,17 @@ Result = dict[str, Any]
 
 
 def measure_each(
-    measure: Callable[[Settings], Result], wanted: dict[str, Settings], folder: Path, *, processes: int, threads: int
+    measure: Callable[[Settings], Result],
+    wanted: dict[str, Settings],
+    folder: Path,
+    *,
+    processes: int,
+    threads: int,
+    again: bool = False,
 ) -> dict[str, Result]:
     """Make the measurements that have not been made yet with the same settings.
+
+    Every result says when it was `measured`. That the code has changed since is not noticed: `again` is for that.
 
     Args:
         measure: makes one; a function of a module, for it is called in another process.
@@ -30,13 +39,17 @@ def measure_each(
         folder: where results are kept, and beside each a log of what was printed.
         processes: how many to make at once.
         threads: of each process.
+        again: make all of them, whatever is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {name: {**settings, "threads": threads} for name, settings in wanted.items()}
-    results = {name: kept(folder, name, settings) for name, settings in wanted.items()}
+    results = {name: None if again else kept(folder, name, settings) for name, settings in wanted.items()}
     missing = [(measure, name, wanted[name], folder) for name, result in results.items() if result is None]
-    for name in set(wanted) - {name for _, name, _, _ in missing}:
-        CONSOLE.print(f"{name}: measured before, in {folder}", soft_wrap=True)
+    for name, result in results.items():
+        if result is not None:
+            CONSOLE.print(f"{name}: measured before, {result['measured']}, in {folder}", soft_wrap=True)
+    if not missing:
+        return {name: result for name, result in results.items() if result is not None}
     # Libraries read these once, when they are loaded, so the new processes must find them.
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
     context = multiprocessing.get_context("spawn")
@@ -55,7 +68,7 @@ def measure_and_keep(task: tuple[Callable[[Settings], Result], str, Settings, Pa
     measure, name, settings, folder = task
     with (folder / f"{name}.log").open("w") as log, redirect_stdout(log), redirect_stderr(log):
         use_threads(settings["threads"])
-        result = measure(settings)
+        result = {"measured": datetime.now(timezone.utc).isoformat(timespec="seconds"), **measure(settings)}
     partial = folder / f"{name}.partial.json"
     write_measurements(partial, {"settings": settings, "result": result})
     partial.replace(folder / f"{name}.json")
