@@ -169,7 +169,8 @@ class PortraitModel(Model):
         looks = [blend_residuals(residuals, original)]
         if not self.training:
             looks.append(blend_residuals([], original))
-        colours = torch.cat(looks, dim=-1).view(hits, samples, -1)
+        # Its width is told, not left to be found: none of a chunk's rays may meet this field.
+        colours = torch.cat(looks, dim=-1).view(hits, samples, 3 * len(looks))
         return FieldSamples(segments, density.view(hits, samples), colours)
 
     def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
