@@ -169,7 +169,8 @@ class PortraitModel(Model):
         looks = [blend_residuals(residuals, original)]
         if not self.training:
             looks.append(blend_residuals([], original))
-        colours = torch.cat(looks, dim=-1).view(hits, samples, -1)
+        # Its width is told, not left to be found: none of a chunk's rays may meet this field.
+        colours = torch.cat(looks, dim=-1).view(hits, samples, 3 * len(looks))
         return FieldSamples(segments, density.view(hits, samples), colours)
 
     def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
@@ -192,6 +193,7 @@ class PortraitModel(Model):
         del metrics_dict
         predicted, target, matte = self.compare(outputs, batch)
         losses = {"colour": colour_loss(predicted, target)}
+        outputs["colour_error"] = (predicted - target).detach().abs().mean(dim=-1, keepdim=True)
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
