@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stage2_nerf.deformation import Deformation, sample_atlas_volumes
+from stage2_nerf.deformation import Deformation, warp
 from stage2_nerf.encodings import BlendedEncodingConfig, build_encoding
 from stage2_nerf.expression_track import principal_directions
 
@@ -40,7 +40,7 @@ class BlendedFrames:
     """One field's tables, blended for the moments of a bundle of rays."""
 
     codes: Float[Tensor, "moments code"]
-    displacement: Float[Tensor, "moments 3 depth height width"]
+    displacement: Float[Tensor, "moments depth height width 3"]
     encoding: Tensor
 
 
@@ -55,7 +55,7 @@ class CanonicalField(nn.Module):
         config: CanonicalFieldConfig,
         box: Float[Tensor, "2 3"],
         conditions: Float[Tensor, "frames conditions"],
-        known_displacement: Float[Tensor, "conditions 3 depth height width"] | None,
+        known_displacement: Float[Tensor, "conditions depth height width 3"] | None,
     ) -> None:
         """Build a field.
 
@@ -91,16 +91,11 @@ class CanonicalField(nn.Module):
         codes = (conditions - self.condition_mean) @ self.condition_to_code.T + shift
         return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
-    def normalise(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-        """Scene units to [-1, 1] within the box."""
-        return (positions - self.box[0]) / (self.box[1] - self.box[0]) * 2 - 1
-
     def to_canonical(
         self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames
     ) -> Float[Tensor, "points 3"]:
         """Observed positions in scene units to canonical positions in [-1, 1] within the box."""
-        displacement = sample_atlas_volumes(blended.displacement, self.normalise(positions), frame)
-        return self.normalise(positions + displacement)
+        return warp(positions, frame, blended.displacement, self.box)
 
     def forward(
         self, canonical: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames

@@ -15,8 +15,7 @@ from nerfstudio.field_components.encodings import HashEncoding
 from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
 
-PLANE_AXES = ((0, 1), (0, 2), (1, 2))
-"""The coordinates that each of the three planes is spanned by."""
+from stage2_nerf.plane_look_up import look_up_planes
 
 
 @dataclass
@@ -51,63 +50,34 @@ def build_encoding(config: BlendedEncodingConfig, code_size: int) -> "BlendedPla
     return BlendedPlanes(config, code_size)
 
 
-def sample_atlas_planes(
-    atlas: Float[Tensor, "planes channels frames height width"],
-    coordinates: Float[Tensor, "planes points 2"],
-    frame: Int[Tensor, "points"] | None,
-) -> Float[Tensor, "planes channels points"]:
-    """Bilinear look-up in planes that differ from frame to frame, every point in its own frame's.
-
-    The frames' planes are laid one below the other in one tall picture. Coordinates are kept within the outermost
-    texels' centres, so no look-up touches a neighbouring frame.
-
-    Args:
-        atlas: the planes; the first coordinate runs along their width.
-        coordinates: in [-1, 1], from centre to centre of the outermost texels.
-        frame: which frame each point belongs to; none where there is only one.
-    """
-    planes, channels, frames, height, width = atlas.shape
-    tall = atlas.reshape(planes, channels, frames * height, width)
-    inside = coordinates.clamp(-1, 1)
-    if frame is None:
-        grid = inside
-    else:
-        row = (inside[..., 1] + 1) * (0.5 * (height - 1)) + frame * height
-        grid = torch.stack([inside[..., 0], row * (2 / max(frames * height - 1, 1)) - 1], dim=-1)
-    values = F.grid_sample(tall, grid[:, None], mode="bilinear", padding_mode="border", align_corners=True)
-    return values[:, :, 0]
-
-
 class BlendedPlanes(nn.Module):
     """Three axis-aligned feature planes (EG3D, Chan et al. 2022): several shared levels and one blended by the code."""
 
     def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
         super().__init__()
         self.static_levels = nn.ParameterList(
-            nn.Parameter(0.1 * torch.randn(3, config.static_channels, 1, resolution, resolution))
+            nn.Parameter(0.1 * torch.randn(1, 3, resolution, resolution, config.static_channels))
             for resolution in config.static_resolutions
         )
         size, channels = config.blended_resolution, config.blended_channels
-        self.blended_mean = nn.Parameter(0.1 * torch.randn(3, channels, 1, size, size))
-        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, 3, channels, size, size))
+        self.blended_mean = nn.Parameter(0.1 * torch.randn(3, size, size, channels))
+        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, 3, size, size, channels))
         self.out_dim = 3 * (len(config.static_resolutions) * config.static_channels + channels)
 
-    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "3 channels frames size size"]:
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames 3 size size channels"]:
         """The blended level of each frame."""
-        return self.blended_mean + torch.einsum("fk,kpcyx->pcfyx", codes, self.blended_basis)
+        planes = torch.addmm(self.blended_mean.flatten()[None], codes, self.blended_basis.flatten(1))
+        return planes.view(-1, *self.blended_mean.shape)
 
     def forward(
         self,
         positions: Float[Tensor, "points 3"],
         frame: Int[Tensor, "points"],
-        blended: Float[Tensor, "3 channels frames size size"],
+        blended: Float[Tensor, "frames 3 size size channels"],
         codes: Float[Tensor, "frames code"],
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
-        coordinates = torch.stack([positions[:, axes] for axes in PLANE_AXES])
-        levels = [sample_atlas_planes(level, coordinates, None) for level in self.static_levels]
-        levels.append(sample_atlas_planes(blended, coordinates, frame))
-        return torch.cat([level.flatten(0, 1) for level in levels]).T
+        return look_up_planes(positions, frame, [*self.static_levels, blended])
 
 
 class BlendedHashGrids(nn.Module):

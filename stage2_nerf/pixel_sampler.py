@@ -74,6 +74,8 @@ class PortraitPixelSampler(PixelSampler):
         if self.error_map is not None:
             weight = weight * self.by_error(self.error_map.around(row, y, x))
         kept = torch.multinomial(weight, self.num_rays_per_batch)
+        # Neighbouring pixels follow each other: what they look up is still in the processor's cache.
+        kept = kept[torch.argsort((row[kept] * height + y[kept]) * width + x[kept])]
         row, y, x = row[kept], y[kept], x[kept]
         batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
@@ -103,8 +105,13 @@ def expression_rarity(
 
     Never below 1 nor above `highest`. A yawn in three frames of a hundred would otherwise hardly be trained on.
     """
-    distance = torch.cdist(expressions, expressions)
-    nearest = distance.sort(dim=1).values[:, 1 : neighbours + 1]
+    # By portions: of ten thousand frames, all distances at once would take a gigabyte and a half.
+    nearest = torch.cat(
+        [
+            torch.cdist(portion, expressions).topk(min(neighbours + 1, len(expressions)), largest=False).values[:, 1:]
+            for portion in expressions.split(512)
+        ]
+    )
     if nearest.shape[1] == 0:
         return torch.ones(len(expressions))
     novelty = nearest.mean(dim=1)

@@ -201,7 +201,7 @@ class PortraitModel(Model):
             self.config.deformation_weight
             * torch.stack(
                 [
-                    smoothness_loss(field.deformation.learned_basis) + (field.deformation.learned_basis**2).mean()
+                    smoothness_loss(field.deformation.learned_volumes) + (field.deformation.learned_basis**2).mean()
                     for field in (self.head_field, self.torso_field)
                 ]
             ).sum()
