@@ -1,9 +1,9 @@
 """Where the avatar is still wrong: a coarse map of each frame's error, kept by the batches' own rays.
 
 Nothing is rendered for it. Every training ray reports how far its colour was off, and the cell of its frame that it
-went through follows. The pixel sampler draws more where the map is high, as prioritised replay does (Schaul et al. 2016,
-arXiv 1511.05952), but never so much more that a few pixels which nothing explains, a hand or a mislabelled strand,
-take the batch over.
+went through follows. The pixel sampler draws more where the map is high, as prioritised replay does (Schaul et al.
+2016, arXiv 1511.05952), but never so much more that a few pixels which nothing explains, a hand or a mislabelled
+strand, take the batch over.
 """
 
 import torch

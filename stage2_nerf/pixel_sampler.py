@@ -3,13 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
 from stage2_nerf.error_map import ErrorMap
+from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import Label
+
+POOR = FrameFlag.BLURRED | FrameFlag.OCCLUDED | FrameFlag.DARK
+"""Flags of frames that show the person worse than the others. Profiles are not among them: they are rare, and right."""
 
 LARGEST_ERROR = 4.0
 """A pixel around which the error is so many times the average is drawn no oftener for a larger one."""
@@ -24,6 +29,8 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     """Distinct frames in a batch: each costs one blend of the fields' tables."""
     rare_expression_weight: float = 4.0
     """How much likelier, at most, a frame is drawn whose expression the clip hardly shows again."""
+    poor_frame_weight: float = 0.3
+    """How likely a frame is drawn that tracking flagged as blurred, covered or badly lit, against 1 for the others."""
     eyes_and_mouth_weight: float = 4.0
     """How much likelier a pixel of eyes, brows or mouth is drawn than one of skin."""
     edge_weight: float = 2.0
@@ -96,6 +103,17 @@ class PortraitPixelSampler(PixelSampler):
         """How much likelier something is drawn for its error over the average."""
         share = self.config.error_share
         return (1 - share) + share * relative.clamp(max=LARGEST_ERROR)
+
+
+def frame_weights(
+    config: PortraitPixelSamplerConfig,
+    expressions: Float[Tensor, "frames expressions"],
+    flags: UInt16[np.ndarray, "frames"],
+) -> Float[Tensor, "frames"]:
+    """How likely each frame is drawn: the oftener, the seldomer its expression is, and seldom where it shows little."""
+    poor = torch.from_numpy(has_flag(flags, POOR))
+    trust = torch.where(poor, config.poor_frame_weight, 1.0)
+    return expression_rarity(expressions, config.rare_expression_weight) * trust
 
 
 def expression_rarity(

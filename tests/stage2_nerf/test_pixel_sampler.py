@@ -1,10 +1,12 @@
 """Which pixels are drawn: more of them where the avatar is still wrong."""
 
+import numpy as np
 import torch
 from torch.testing import assert_close
 
 from stage2_nerf.error_map import ErrorMap
-from stage2_nerf.pixel_sampler import PortraitPixelSamplerConfig
+from stage2_nerf.pixel_sampler import PortraitPixelSamplerConfig, frame_weights
+from tracking.frame_flags import FrameFlag
 
 FRAMES, SIZE = 6, 32
 
@@ -93,3 +95,10 @@ def test_errors_of_other_pictures_are_forgotten():
     assert pixels.error_map is not None
     pixels.forget()
     assert pixels.error_map is None
+
+
+def test_poor_frames_are_drawn_seldom_and_profiles_are_not_poor():
+    flags = np.zeros(8, np.uint16)
+    flags[1], flags[3], flags[5] = FrameFlag.BLURRED, FrameFlag.OCCLUDED | FrameFlag.PROFILE, FrameFlag.PROFILE
+    found = frame_weights(PortraitPixelSamplerConfig(poor_frame_weight=0.25), torch.zeros(8, 3), flags)
+    assert_close(found, torch.tensor([1, 0.25, 1, 0.25, 1, 1, 1, 1]))
