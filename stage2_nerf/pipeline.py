@@ -184,6 +184,13 @@ class PortraitEditPipeline(VanillaPipeline):
         after = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], func=self.after_step)
         return [*super().get_training_callbacks(training_callback_attributes), before, after]
 
+    def get_train_loss_dict(self, step: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Draw and render a batch, and tell the sampler where the avatar is still wrong."""
+        outputs, losses, metrics = super().get_train_loss_dict(step)
+        if self.phase is None:
+            self.datamanager.train_pixel_sampler.observe(outputs["colour_error"][:, 0])
+        return outputs, losses, metrics
+
     def bring_edited_frames(self, config: TrainerConfig) -> None:
         """Take along the edited frames of the run that is continued: checkpoints do not hold them."""
         checkpoints = config.load_dir or (config.load_checkpoint.parent if config.load_checkpoint else None)
@@ -218,6 +225,7 @@ class PortraitEditPipeline(VanillaPipeline):
         """Begin or take up a style's phase."""
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
+        self.datamanager.train_pixel_sampler.forget()
         CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
         editor_name, editor = self.editor
         self.phase = StyleTraining(

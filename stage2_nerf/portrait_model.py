@@ -135,7 +135,7 @@ class PortraitModel(Model):
     def render_frames(
         self, cameras: Cameras, expressions: Float[Tensor, "cameras expressions"] | None = None
     ) -> dict[str, Tensor]:
-        """As `render_frame`, for several cameras of one size in one go, which pays where small pictures leave a GPU idle.
+        """As `render_frame`, for several cameras of one size in one go: it pays where small pictures leave a GPU idle.
 
         Every output is cameras x height x width x channels.
         """
@@ -271,6 +271,7 @@ class PortraitModel(Model):
         del metrics_dict
         predicted, target, matte = self.compare(outputs, batch)
         losses = {"colour": colour_loss(predicted, target)}
+        outputs["colour_error"] = (predicted - target).detach().abs().mean(dim=-1, keepdim=True)
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
