@@ -142,6 +142,14 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             "background": FrameColumn(background, frames, *size, 3),
         }
 
+    def share_rays(self, processes: int) -> None:
+        """Draw only one of so many processes' share of the rays of every training step."""
+        if self.test_mode == "inference" or processes == 1:
+            return
+        sampler = self.train_pixel_sampler
+        sampler.set_num_rays_per_batch(max(1, self.config.train_num_rays_per_batch // processes))
+        sampler.frames_per_batch = max(1, sampler.config.frames_per_batch // processes)
+
     def __len__(self) -> int:
         return len(self.train_dataset)
 
