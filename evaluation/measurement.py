@@ -43,6 +43,9 @@ class FramePair:
     """None where no face was found."""
     edited_face: FaceMeasurement | None = None
     """None where no face was found."""
+    target: Picture | None = None
+    """What the editor alone makes of the source's frame, without anything that differs from frame to frame; none where
+    that is not known."""
 
 
 @dataclass(frozen=True)

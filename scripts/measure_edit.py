@@ -37,10 +37,10 @@ from jaxtyping import Bool, Float32, UInt8
 from measuring import circumstances, spread_evenly, write_measurements
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
-from optical_flow import backward_flow, warp_difference
 from rich.progress import track
 from rich.table import Table
 
+from evaluation.optical_flow import backward_flow, warp_difference
 from stage1_edit.choose_editor import choose_editor, resolve_editor_name
 from stage1_edit.compositing import composite, labelled, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor
