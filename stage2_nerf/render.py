@@ -25,7 +25,6 @@ from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.video import VideoReader
 from tracking.video_writer import Codec, VideoWriter, require_writable_video
 
-
 LOWER_WHEN_RENDERING = "eval_num_rays_per_chunk (the rays rendered at once) in the run's config.yml"
 
 

@@ -17,6 +17,8 @@ LOWER_WHEN_TRAINING = (
     "once when frames are edited), or the pictures' size (`portrait-track --size`)"
 )
 LOWER_WHEN_LOADING = "--pipeline.datamanager.most-in-memory, or the pictures' size (`portrait-track --size`)"
+TORCH_CANNOT_WRITE = ("inline_container", "iostream error")
+"""What torch's writer says, in C++, when the system refuses to write."""
 
 
 class PortraitTrainer(Trainer):
@@ -47,7 +49,7 @@ class PortraitTrainer(Trainer):
             (written,) = workshop.glob("*.ckpt")
             whole = written.replace(folder / written.name)
         except (OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+            if isinstance(error, RuntimeError) and not any(word in str(error) for word in TORCH_CANNOT_WRITE):
                 raise
             raise checkpoint_failed(folder, error) from error
         finally:
@@ -68,7 +70,7 @@ def remove_checkpoints(folder: Path) -> None:
 
 
 def checkpoint_failed(folder: Path, error: OSError | RuntimeError) -> UserError:
-    """What to say when a checkpoint cannot be written. torch's writer in C++ tells of a full disk by a RuntimeError."""
+    """What to say when a checkpoint cannot be written; why not, torch's own writer does not tell."""
     if isinstance(error, OSError) and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return writing_failed(folder, error)
     kept = sorted(folder.glob("*.ckpt"))

@@ -21,7 +21,7 @@ def changed(clip: TrackedClip, **values: Any) -> TrackedClip:
 def with_nan_in(row: int) -> Any:
     def change(values: np.ndarray) -> np.ndarray:
         values = values.astype(float)
-        values[row].flat[0] = np.nan
+        values.reshape(len(values), -1)[row, 0] = np.nan
         return values
 
     return change
@@ -78,7 +78,7 @@ def test_a_clip_of_too_few_frames_says_what_to_film(tiny_clip: TrackedClip) -> N
 def test_a_head_that_hardly_turns_is_told(tiny_clip: TrackedClip) -> None:
     warning = require_enough(changed(tiny_clip, camera_to_head=turned(6)))
     assert warning is not None
-    assert warning.startswith("The head turns by only 6 degrees and nods by 0 in this clip")
+    assert warning.startswith("The head turns by only 6 degrees and nods by 1 in this clip")
     assert "film the head turning by 30 degrees or more" in warning
     assert require_enough(changed(tiny_clip, camera_to_head=turned(25))) is None
 

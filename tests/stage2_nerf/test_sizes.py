@@ -78,7 +78,9 @@ def test_auto_is_the_devices_and_is_told_in_a_line(capsys: pytest.CaptureFixture
 def test_only_reconstructing_refuses_prompts() -> None:
     config = deepcopy(portrait_head.config)
     config.pipeline.prompts = (EditPrompt("make it silver", "hair"),)
-    with pytest.raises(UserError, match="portrait-head only reconstructs: give the prompts to `ns-train portrait-edit`"):
+    with pytest.raises(
+        UserError, match="portrait-head only reconstructs: give the prompts to `ns-train portrait-edit`"
+    ):
         config.check()
 
 

@@ -126,5 +126,7 @@ def test_training_without_memory_ends_in_one_sentence(
         trainer.train()
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("portrait-edit: The computer's memory does not suffice: lower --pipeline.datamanager.train-")
+    assert error.startswith(
+        "portrait-edit: The computer's memory does not suffice: lower --pipeline.datamanager.train-"
+    )
     assert error.count("\n") == 1
