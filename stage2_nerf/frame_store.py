@@ -10,6 +10,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +192,7 @@ class FileFrames(FrameStore):
         self._first_byte = first_byte
         self._pool = torch.empty(POOL_FRAMES, layout.size, dtype=torch.uint8)
         self._edits = torch.empty(POOL_FRAMES, layout.image_size, dtype=torch.uint8)
-        self._edits_file: "tempfile._TemporaryFileWrapper[bytes] | None" = None
+        self._edits_file: FileIO | None = None
         self._place_of: OrderedDict[int, int] = OrderedDict()
 
     @property
@@ -229,7 +230,7 @@ class FileFrames(FrameStore):
 
     def _read(self, frame: int, place: int) -> None:
         start = self._first_byte + frame * self.layout.size
-        os.preadv(self._file.fileno(), [memoryview(self._pool[place].numpy())], start)
+        os.preadv(self._file.fileno(), [self._pool[place].numpy().data], start)
         if self._edits_file is not None and self.edited[frame]:
             start = frame * self.layout.image_size
-            os.preadv(self._edits_file.fileno(), [memoryview(self._edits[place].numpy())], start)
+            os.preadv(self._edits_file.fileno(), [self._edits[place].numpy().data], start)
