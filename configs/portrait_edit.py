@@ -30,7 +30,8 @@ BASE = PortraitEditTrainerConfig(
     steps_per_eval_all_images=0,
     machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
     logging=LoggingConfig(steps_per_log=20),
-    viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True),
+    # Every displayed image is decoded before the first step; the cameras of a talking head hardly differ.
+    viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=24),
     vis="viewer",
 )
 

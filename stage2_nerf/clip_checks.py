@@ -54,8 +54,8 @@ def require_enough(clip: TrackedClip) -> str | None:
     frames = len(clip.frames)
     if frames < LEAST_FRAMES:
         raise UserError(
-            f"{clip.root} has {frames} tracked frames, too few for an avatar: film ten seconds or more (at least "
-            f"{LEAST_FRAMES} frames) of one person talking and turning the head."
+            f"{clip.root} has only {frames} of the {LEAST_FRAMES} tracked frames that an avatar needs at least: film "
+            "ten seconds or more of one person talking and turning the head."
         )
     angles = head_angles(clip.track.camera_to_head[clip.frames])
     yaw, pitch = (float(np.subtract(*np.percentile(angle, (98, 2)))) for angle in (angles.yaw, angles.pitch))

@@ -51,8 +51,8 @@ class FrameStore(ABC):
         """Edited images of the frames whose records are in memory; anything where a frame is not edited."""
 
     @abstractmethod
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
-        """Where in the pool frames lie; they are brought there if need be. At most `POOL_FRAMES` different ones."""
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
+        """Where in the pool frames lie; they are brought there if need be. At most `POOL_FRAMES`, all different."""
 
     @abstractmethod
     def write_edit(self, frame: int, image: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -164,7 +164,7 @@ class MemoryFrames(FrameStore):
             self._edits = torch.empty(len(self), self.layout.image_size, dtype=torch.uint8)
         return self._edits
 
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
         return frame
 
     def _groups(self, frame: Int[Tensor, "pixels"]) -> Iterator[tuple[slice, Int[Tensor, "pixels"]]]:
@@ -203,9 +203,8 @@ class FileFrames(FrameStore):
     def edits(self) -> UInt8[Tensor, "places image_bytes"]:
         return self._edits
 
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
-        distinct, which = torch.unique(frame, return_inverse=True)
-        wanted: list[int] = distinct.tolist()
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
+        wanted: list[int] = frame.tolist()
         assert len(wanted) <= POOL_FRAMES
         for number in wanted:
             if number in self._place_of:
@@ -216,7 +215,7 @@ class FileFrames(FrameStore):
                 place = self._place_of.popitem(last=False)[1] if full else len(self._place_of)
                 self._read(number, place)
                 self._place_of[number] = place
-        return torch.tensor([self._place_of[number] for number in wanted])[which]
+        return torch.tensor([self._place_of[number] for number in wanted])
 
     def write_edit(self, frame: int, image: UInt8[np.ndarray, "height width 3"]) -> None:
         try:

@@ -71,7 +71,7 @@ def test_a_clip_of_which_nothing_is_tracked_says_why(tiny_clip: TrackedClip, fla
 
 def test_a_clip_of_too_few_frames_says_what_to_film(tiny_clip: TrackedClip) -> None:
     few = changed(tiny_clip, tracked=lambda tracked: np.arange(len(tracked)) < LEAST_FRAMES - 1)
-    with pytest.raises(UserError, match="has 11 tracked frames, too few for an avatar: film ten seconds or more"):
+    with pytest.raises(UserError, match="has only 11 of the 12 tracked frames that an avatar needs at least: film ten"):
         require_enough(few)
 
 
