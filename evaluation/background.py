@@ -59,5 +59,5 @@ class BackgroundKept:
 def outside_of(matte: Float32[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """What lies farther than the margin from every pixel of which the matte is not 0."""
     reach = max(1, round(MARGIN * max(matte.shape)))
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate((matte > 0).astype(np.uint8), brush) == 0
+    distance = cv2.distanceTransform((matte == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance) > reach
