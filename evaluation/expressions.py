@@ -36,7 +36,9 @@ class ExpressionsKept:
             self._edited.add({})
             return
         source, edited = pair.source_face.expression, pair.edited_face.expression
-        self._error.add({"error": float(np.abs(edited - source).mean())})
+        # A detector that scores expressions has no score for some of them.
+        known = np.isfinite(source) & np.isfinite(edited)
+        self._error.add({"error": float(np.abs(edited - source)[known].mean())} if known.any() else {})
         places = {name: place for name, place in self._places.items() if place is not None}
         self._source.add({name: float(source[place]) for name, place in places.items()})
         self._edited.add({name: float(edited[place]) for name, place in places.items()})

@@ -117,6 +117,15 @@ def test_expressions_off_by_a_known_amount(scene, measured):
     assert found["correlation_jawOpen"].value == pytest.approx(-1)
 
 
+def test_an_expression_without_a_score_does_not_count(scene, measured):
+    source = speech()
+    source[:, NAMES.index("tongueOut")] = np.nan
+    found = measured(ExpressionsKept(NAMES), expression_pairs(scene, source, source + 0.1))
+    assert found["expression_error"].value == pytest.approx(0.1)
+    nothing = measured(ExpressionsKept(NAMES), expression_pairs(scene, np.full_like(source, np.nan), source))
+    assert nothing["expression_error"].value is None
+
+
 def test_expressions_go_along_less_with_noise_and_shuffling(scene, measured):
     source = speech()
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""LPIPS is torchmetrics', with AlexNet's features from a file: random ones here, for which it is defined all the same."""
+"""LPIPS is torchmetrics', with AlexNet's features from a file: random ones here, for which it is defined as well."""
 
 import socket
 
