@@ -71,8 +71,13 @@ def expression_rarity(
 
     Never below 1 nor above `highest`. A yawn in three frames of a hundred would otherwise hardly be trained on.
     """
-    distance = torch.cdist(expressions, expressions)
-    nearest = distance.sort(dim=1).values[:, 1 : neighbours + 1]
+    # By portions: of ten thousand frames, all distances at once would take a gigabyte and a half.
+    nearest = torch.cat(
+        [
+            torch.cdist(portion, expressions).topk(min(neighbours + 1, len(expressions)), largest=False).values[:, 1:]
+            for portion in expressions.split(512)
+        ]
+    )
     if nearest.shape[1] == 0:
         return torch.ones(len(expressions))
     novelty = nearest.mean(dim=1)
