@@ -1,12 +1,13 @@
 """Numbers of frames, one after the other, and what is said of them in the end."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from evaluation.measurement import Measure
+from evaluation.measurement import FramePair, Measure
 
 NOWHERE = "No frame allowed it to be measured."
 
@@ -83,11 +84,11 @@ def ratio_measure(
 class Missing:
     """A metric that cannot be measured here, and says why under the names that it would have."""
 
-    def __init__(self, measures: Iterable[tuple[str, str]], reason: str) -> None:
-        """Names with their meanings, and what to do about it."""
-        self._measures = [Measure(name, None, meaning, missing=reason) for name, meaning in measures]
+    def __init__(self, measures: Iterable[Measure], reason: str) -> None:
+        """What it would have said, but for the values; and what to do about it."""
+        self._measures = [replace(measure, value=None, missing=reason, curve=None) for measure in measures]
 
-    def update(self, pair: object) -> None:
+    def update(self, pair: FramePair) -> None:
         """Nothing is looked at."""
 
     def measures(self) -> list[Measure]:
