@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from evaluation.curves import Curves, mean_measure
-from evaluation.image_quality import HIGHEST_PSNR, psnr
+from evaluation.image_quality import HIGHEST_PSNR, decibels
 from evaluation.measurement import FramePair, Measure
 
 MARGIN = 0.02
@@ -30,9 +30,12 @@ class BackgroundKept:
         if outside is None or not outside.any():
             self._curves.add({})
             return
-        source, edited = pair.source[outside], pair.edited[outside]
-        decibels = psnr(source[None].astype(np.float32) / 255, edited[None].astype(np.float32) / 255)
-        self._curves.add({"psnr": decibels, "identical": float((source == edited).all(axis=-1).mean())})
+        difference = cv2.absdiff(pair.source, pair.edited)
+        squared = cv2.mean(cv2.multiply(difference, difference, dtype=cv2.CV_32F), outside.astype(np.uint8))[:3]
+        identical = difference.max(axis=-1)[outside] == 0
+        self._curves.add(
+            {"psnr": decibels(float(np.mean(squared)) / 255**2), "identical": float(identical.mean())},
+        )
 
     def measures(self) -> list[Measure]:
         """Both numbers."""

@@ -25,8 +25,14 @@ def psnr(first: Image, second: Image, weight: Weight | None = None) -> float:
         At most `HIGHEST_PSNR`; NaN if nothing counts.
     """
     squared = ((first - second) ** 2).mean(axis=-1)
-    error = weighted_mean(squared, weight)
-    return float(-10 * np.log10(max(error, 10 ** (-HIGHEST_PSNR / 10)))) if np.isfinite(error) else float("nan")
+    return decibels(weighted_mean(squared, weight))
+
+
+def decibels(squared_error: float) -> float:
+    """The PSNR that a mean squared error of colours in [0, 1] amounts to, at most `HIGHEST_PSNR`; NaN of NaN."""
+    if np.isnan(squared_error):
+        return float("nan")
+    return float(-10 * np.log10(max(squared_error, 10 ** (-HIGHEST_PSNR / 10))))
 
 
 def ssim_map(first: Image, second: Image) -> Float32[np.ndarray, "height width"]:

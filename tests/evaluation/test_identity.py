@@ -39,6 +39,16 @@ def test_an_upright_face_has_its_points_in_their_places(scene):
     assert np.abs(fitted - FIVE_PLACES).max() < 6
 
 
+def test_a_face_is_cut_out_alike_wherever_it_is(scene):
+    """A large face far from the picture's corner gives what the same face gives near to it."""
+    picture = scene.canvas
+    landmarks = 200 + 8 * (scene.face().landmarks - scene.side / 2)
+    wide = cv2.copyMakeBorder(picture, 300, 0, 500, 0, cv2.BORDER_REPLICATE)
+    near, far = upright_face(picture, landmarks), upright_face(wide, landmarks + np.array([500, 300]))
+    assert near.std() > 10
+    assert np.abs(near.astype(int) - far)[8:-8, 8:-8].max() <= 1
+
+
 def test_an_unedited_face_is_the_same_person(scene, measured):
     found = measured(IdentityKept(MeanColors()), [scene.pair(number) for number in range(4)])
     assert found["identity"].value == pytest.approx(1)
