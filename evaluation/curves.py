@@ -66,7 +66,8 @@ def ratio_measure(
 ) -> Measure:
     """The edit's mean over the source's, over the frames where both were measured.
 
-    A ratio of means: a mean of ratios would be ruled by the frames in which the source's value is near 0.
+    A ratio of means: a mean of ratios would be ruled by the frames in which the source's value is near 0. The curve is
+    each frame's value of the edit over the source's mean.
 
     Args:
         still: what to say if the source's mean is 0.
@@ -74,11 +75,10 @@ def ratio_measure(
     both = np.isfinite(edited) & np.isfinite(source)
     if not both.any():
         return Measure(name, None, meaning, "x", better, missing)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        curve = np.where(both & (source > 0), edited / source, np.nan)
-    if source[both].mean() <= 0:
+    floor = float(source[both].mean())
+    if floor <= 0:
         return Measure(name, None, meaning, "x", better, still)
-    return Measure(name, float(edited[both].mean() / source[both].mean()), meaning, "x", better, "", curve)
+    return mean_measure(name, np.where(both, edited / floor, np.nan), meaning, "x", better)
 
 
 class Missing:

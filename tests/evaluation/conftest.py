@@ -81,7 +81,9 @@ def result(metric: Metric, pairs: Sequence[FramePair]) -> dict[str, Measure]:
         assert (measure.value is None) == bool(measure.missing), measure
         assert measure.value is None or np.isfinite(measure.value), measure
         assert measure.meaning
-        assert measure.curve is None or len(measure.curve) == len(pairs), measure
+        if measure.curve is not None:
+            assert len(measure.curve) == len(pairs), measure
+            assert measure.value is None or np.nanmean(measure.curve) == pytest.approx(measure.value), measure
     return measures
 
 

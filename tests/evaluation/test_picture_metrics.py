@@ -11,9 +11,12 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from evaluation.areas import EYES, MOUTH, face_boxes
 from evaluation.background import BackgroundKept
 from evaluation.image_quality import HIGHEST_PSNR, psnr, ssim_map, weighted_mean
-from evaluation.matte_overlap import MatteOverlap
+from evaluation.matte_overlap import FrameMatting, MatteOverlap
+from evaluation.measurement import FaceMeasurement, FramePair
 from evaluation.reconstruction import ReconstructionQuality
 from evaluation.sharpness import Sharpness
+from tracking.mediapipe_detector import MediaPipeDetector
+from tracking.video import VideoReader
 
 
 def unit(picture):
@@ -167,3 +170,23 @@ def test_only_every_so_many_th_frame_is_cut_out(scene, measured):
     curve = measured(MatteOverlap(3, matting), pairs)["matte_iou"].curve
     assert np.isfinite(curve).tolist() == [True, False, False, True, False, False, True]
     assert matting.calls == 6
+
+
+def test_a_real_persons_outline(carphone, measured):
+    """A person painted over keeps the outline; one that was moved aside loses it."""
+    frame = next(iter(VideoReader(carphone))).image
+    landmarks = MediaPipeDetector().detect(frame)[0].landmarks[:, :2].astype(np.float64)
+    face = FaceMeasurement(landmarks, np.zeros(1), np.eye(3))
+    matte = FrameMatting().matte(frame, face)
+    person = (matte > 0.5)[..., None]
+    painted = np.where(person, (frame * [1.1, 0.8, 0.5]).clip(0, 255).astype(np.uint8), frame)
+    aside = np.roll(frame, 20, axis=1)
+
+    def overlap_of(edited, edited_face):
+        pair = FramePair(0, 0.0, frame, edited, matte, source_face=face, edited_face=edited_face)
+        return measured(MatteOverlap(1), [pair])
+
+    kept, moved = overlap_of(painted, face), overlap_of(aside, replace(face, landmarks=landmarks + [20, 0]))
+    assert kept["matte_iou_of_source"].value == 1
+    assert kept["matte_iou"].value > 0.93
+    assert moved["matte_iou"].value < 0.87
