@@ -186,7 +186,7 @@ def test_a_real_persons_outline(carphone, measured):
         pair = FramePair(0, 0.0, frame, edited, matte, source_face=face, edited_face=edited_face)
         return measured(MatteOverlap(1), [pair])
 
-    kept, moved = overlap_of(painted, face), overlap_of(aside, replace(face, landmarks=landmarks + [20, 0]))
+    kept, moved = overlap_of(painted, face), overlap_of(aside, replace(face, landmarks=landmarks + np.array([20, 0])))
     assert kept["matte_iou_of_source"].value == 1
     assert kept["matte_iou"].value > 0.93
     assert moved["matte_iou"].value < 0.87
