@@ -1,5 +1,6 @@
 """The whole set: weights are found or their cure is told, and unedited videos get the best of every number."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -111,3 +112,17 @@ def test_a_video_against_itself_is_perfect(scene, measured, empty_caches):
     }
     for name, value in best.items():
         assert found[name].value == pytest.approx(value, abs=1e-9), name
+
+
+def test_no_more_frames_are_kept_than_the_longest_distance(scene, empty_caches):
+    """Five minutes of video fit into the memory of a second of it."""
+    kept = []
+    metrics = build_metrics(MetricsConfig(matte_interval=0, flow_distances=(1, 3)), EditQuestion(), "cpu")
+    for number in range(12):
+        pair = scene.pair(number, target=scene.picture(number))
+        for metric in metrics:
+            metric.update(pair)
+        kept += [weakref.ref(picture) for picture in (pair.source, pair.edited, pair.target, pair.matte, pair.labels)]
+        del pair
+    alive = [reference() for reference in kept if reference() is not None]
+    assert len(alive) == 2 * 3
