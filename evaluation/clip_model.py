@@ -42,7 +42,9 @@ class Clip:
 
     def __init__(self, model: "CLIPModel", tokenizer: Any, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
-        self._model = model.eval().to(self._device)
+        # Its own annotations leave the parts' configurations open.
+        self._model: Any = model
+        self._model.eval().to(self._device)
         self._tokenizer = tokenizer
 
     def picture(self, picture: Picture) -> Direction:
