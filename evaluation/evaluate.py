@@ -105,7 +105,6 @@ def _evaluate_video(config: EvaluateConfig, output: Path) -> EvaluationSet:
     assert config.video is not None
     video, source = config.video, config.source
     if config.panels is not None:
-        output.mkdir(parents=True, exist_ok=True)
         source, panel = output / "source.mp4", output / "edit.mp4"
         split_panels(video, config.panels, {config.source_panel: source, config.edit_panel: panel})
         edited = EditedVideo(panel, video.stem)
@@ -128,7 +127,6 @@ def _measure_all(
 ) -> EvaluationSet:
     measuring = MeasuringConfig(config.size, config.offset, Span(config.every, config.max_frames))
     window = Window.of_clip(clip, config.size)
-    output.mkdir(parents=True, exist_ok=True)
     evaluations, side_by_sides = [], []
     for number, (edited, prompt, text) in enumerate(videos):
         question = EditQuestion(

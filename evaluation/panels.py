@@ -48,6 +48,8 @@ def split_panels(video: Path, panels: int, chosen: dict[int, Path]) -> None:
     todo = {panel: path for panel, path in chosen.items() if not (path.is_file() and path.stat().st_mtime >= newest)}
     if not todo:
         return
+    for path in todo.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
     height = reader.properties.height
     with ExitStack() as opened:
         writers = {

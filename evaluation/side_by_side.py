@@ -40,7 +40,8 @@ class SideBySide:
         ]
         if self._container is None:
             self._open(2 * width, height)
-        frame = av.VideoFrame.from_ndarray(np.concatenate(panels, axis=1), "rgb24").reformat(format="yuv420p")
+        picture = np.concatenate(panels, axis=1, dtype=np.uint8)
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
         self._first = pair.time if self._first is None else self._first
         self._last = max(self._last + 1, round((pair.time - self._first) / TIME_BASE))
         frame.pts, frame.time_base = self._last, TIME_BASE
@@ -64,8 +65,9 @@ class SideBySide:
 
     def _open(self, width: int, height: int) -> None:
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self._partial), "w", options={"movflags": "+faststart"})
-        except FFmpegError as error:
+        except (OSError, FFmpegError) as error:
             raise UserError(f"Cannot write {self.path} ({error.strerror}): choose another --output.") from error
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=OPTIONS)
         self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
