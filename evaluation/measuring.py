@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from evaluation.delivery import Delivery
 from evaluation.faces import EditedFaces, source_faces
 from evaluation.measurement import FaceMeasurement, FramePair, Metric, Picture
 from evaluation.results import Evaluation
@@ -62,14 +63,16 @@ def measure(
     faces = EditedFaces(clip)
     for moment in track(pairs, f"Finding the face: {edited.name}", total=len(pairs)):
         faces.update(moment.number, moment.edited)
+    delivery = Delivery(pairs, window)
     own, found = source_faces(clip, window), faces.measured(window)
     for moment in track(pairs, f"Measuring: {edited.name}", total=len(pairs)):
+        delivery.update(moment)
         pair = frame_pair(clip, moment, window, own, found, edited.target)
         for metric in metrics:
             metric.update(pair)
         if watch is not None:
             watch(pair)
-    measures = [number for metric in metrics for number in metric.measures()]
+    measures = [number for metric in (*metrics, delivery) for number in metric.measures()]
     return Evaluation(
         edited.name,
         edited.is_edit,

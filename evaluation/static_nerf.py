@@ -57,14 +57,14 @@ def small_nerfacto() -> NerfactoModelConfig:
 class StaticNerfConfig:
     """The size of the baseline."""
 
-    reconstruction_steps: int = 600
-    edit_steps: int = 400
+    reconstruction_steps: int = 500
+    edit_steps: int = 300
     learning_rate: float = 1e-2
     """Adam's step size; nerfacto's own."""
-    steps_between_edits: int = 2
+    steps_between_edits: int = 3
     """Instruct-NeRF2NeRF edits every tenth of 15,000 steps; with as few steps as here, that would leave most frames as
     they were."""
-    greatest_side: int = 96
+    greatest_side: int = 64
     """Frames are rendered with a longer side of at most so many pixels, and enlarged."""
     model: NerfactoModelConfig = field(default_factory=small_nerfacto)
 
@@ -79,7 +79,7 @@ class StaticNerf:
         # As nerfstudio's own dataparsers do: the farthest camera is at a distance of one.
         self._scale = 1 / float(cameras.camera_to_worlds[:, :, 3].abs().max())
         # The constructor would download LPIPS' network, which only nerfstudio's own evaluation uses.
-        with mock.patch("nerfstudio.models.nerfacto.LearnedPerceptualImagePatchSimilarity"):
+        with mock.patch("torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity"):
             model = config.model.setup(scene_box=frames.train_dataset.scene_box, num_train_data=len(frames))
         assert isinstance(model, NerfactoModel)
         self.model = model.to(frames.device)

@@ -24,20 +24,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 from jittered_editor import Jitter, JitteredEditor
 from measuring import circumstances, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.table import Table
 from suite_clips import beginning
+from suite_pictures import write_sheet
+from suite_summary import UNEDITED, as_table, rounded, summarised
 
-from evaluation.bootstrap import paired_interval
 from evaluation.editing_alone import editor_target
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
 from evaluation.methods import METHODS, CountingEditor, EditingTask, render_unedited
 from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from evaluation.results import Evaluation, EvaluationSet
+from evaluation.run_videos import FinishedRun
 from evaluation.video_pairs import Window
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
@@ -52,8 +52,7 @@ PROMPTS = {
 }
 """What is asked for, by its kind. The first clip is edited with the first two, the second with the last two, and so on
 in turns."""
-PROMPTS_PER_CLIP = 2
-UNEDITED = "unedited"
+VIDEO = "video.mp4"
 REPORTED = (
     "flow_warp_ratio", "flow_warp_ratio_8_frames", "flow_warp_error", "sharpness_ratio", "target_color_difference",
     "target_mean_color_difference", "target_reached", "landmark_distance", "landmark_distance_lips",
@@ -71,6 +70,8 @@ class Arguments:
 
     clips: tuple[Path, ...] = (Path("demo/clip"),)
     """Tracked clips."""
+    prompts_per_clip: int = 2
+    """With how many of the suite's prompts every clip is edited."""
     methods: tuple[str, ...] = tuple(METHODS)
     """Which methods: of per_frame, static_nerf and ours."""
     reconstructions: tuple[Path, ...] = ()
@@ -108,6 +109,9 @@ def main(arguments: Arguments) -> None:
             for number, clip in enumerate(arguments.clips, start=arguments.first)
             for result in ClipSuite(arguments, number, clip).results()
         ]
+        if not arguments.only_work:
+            for number, clip in enumerate(arguments.clips, start=arguments.first):
+                ClipSuite(arguments, number, clip).write_sheets()
     if arguments.only_work:
         return
     measurements = {
@@ -189,15 +193,28 @@ class ClipSuite:
         run = self.reconstruction()
         clip = self.clip
         found = [self.result(clip, run, "none", None, UNEDITED)]
-        kinds = list(PROMPTS)
-        for place in range(PROMPTS_PER_CLIP):
-            kind = kinds[(PROMPTS_PER_CLIP * self.number + place) % len(kinds)]
-            for method in self.arguments.methods:
-                is_first = self.number == 0 and place == 0
-                if method == "static_nerf" and not (is_first or self.arguments.static_everywhere):
-                    continue
-                found.append(self.result(clip, run, kind, PROMPTS[kind], method))
+        for kind in self.kinds:
+            found += [self.result(clip, run, kind, PROMPTS[kind], method) for method in self.methods(kind)]
         return found
+
+    def write_sheets(self) -> None:
+        """A picture of every prompt, beside the measurements."""
+        run = self.reconstruction()
+        for kind in self.kinds:
+            videos = [self.folder_of(run, kind, PROMPTS[kind], method) / VIDEO for method in self.methods(kind)]
+            name = f"{self.arguments.output.stem}_{self.name}_{slug(kind)}.png"
+            write_sheet(self.clip, videos, PROMPTS[kind].region, self.arguments.output.with_name(name))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of prompts that the clip is edited with."""
+        kinds = list(PROMPTS)
+        return [kinds[(2 * self.number + place) % len(kinds)] for place in range(self.arguments.prompts_per_clip)]
+
+    def methods(self, kind: str) -> list[str]:
+        """The methods that a prompt is measured with."""
+        everywhere = self.arguments.static_everywhere or (self.number == 0 and kind == self.kinds[0])
+        return [method for method in self.arguments.methods if method != "static_nerf" or everywhere]
 
     @property
     def name(self) -> str:
@@ -218,10 +235,9 @@ class ClipSuite:
     def finished_run(self) -> Path | None:
         """The config.yml of a run of this very clip that was given."""
         for run in self.arguments.reconstructions:
-            if str(self.given.resolve().name) in (text := (run / "config.yml").read_text()) and all(
-                f"- {part}\n" in text for part in self.given.resolve().parts[-2:]
-            ):
-                return run / "config.yml"
+            finished = FinishedRun.open(run / "config.yml")
+            if finished.clip.root.resolve() == self.given.resolve():
+                return finished.config_path
         return None
 
     def reconstruction(self) -> Path:
@@ -243,11 +259,7 @@ class ClipSuite:
 
     def result(self, clip: TrackedClip, run: Path, kind: str, prompt: EditPrompt | None, method: str) -> dict[str, Any]:
         """One video's measures and costs: kept ones, if they were made with the same settings."""
-        key = {**settings(self.arguments), "prompt": None if prompt is None else str(prompt), "run": str(run)}
-        if prompt is None:
-            del key["jitter"], key["style_steps"]
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
-        folder = self.folder / f"{re.sub('[^a-z]+', '-', kind)}-{method}-{digest}"
+        folder = self.folder_of(run, kind, prompt, method)
         kept = folder / "result.json"
         if kept.is_file():
             return json.loads(kept.read_text())
@@ -263,6 +275,14 @@ class ClipSuite:
         kept.write_text(json.dumps(found, indent=1))
         return found
 
+    def folder_of(self, run: Path, kind: str, prompt: EditPrompt | None, method: str) -> Path:
+        """Where a video and its measures are kept; other settings have another place."""
+        key = {**settings(self.arguments), "prompt": None if prompt is None else str(prompt), "run": str(run)}
+        if prompt is None:
+            del key["jitter"], key["style_steps"]
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+        return self.folder / f"{slug(kind)}-{method}-{digest}"
+
     def edited_and_measured(
         self, clip: TrackedClip, run: Path, prompt: EditPrompt | None, method: str, folder: Path
     ) -> dict[str, Any]:
@@ -271,7 +291,7 @@ class ClipSuite:
         counting = CountingEditor(JitteredEditor(clean, self.arguments.jitter))
         asked = prompt or EditPrompt("")
         task = EditingTask(clip, asked, counting, run, folder, self.arguments.style_steps)
-        video = folder / "video.mp4"
+        video = folder / VIDEO
         forget_peak_memory()
         begun = time.process_time()
         (render_unedited if prompt is None else METHODS[method])(task, video)
@@ -296,6 +316,11 @@ class ClipSuite:
         }
 
 
+def slug(kind: str) -> str:
+    """A kind of prompt, in a file's name."""
+    return re.sub("[^a-z]+", "-", kind)
+
+
 def in_region(name: str, region: str) -> str:
     """The measure of that name inside the prompt's region."""
     base, frames, number = name.partition("_8_frames")
@@ -309,67 +334,6 @@ def curve(evaluation: Evaluation, name: str) -> list[float | None]:
     """A measure's number of every frame."""
     measure = evaluation.measure(name)
     return [] if measure is None or measure.curve is None else [rounded(value) for value in measure.curve.tolist()]
-
-
-def rounded(value: float) -> float | None:
-    """Five digits; none for what is not known."""
-    return float(f"{value:.5g}") if value == value else None
-
-
-def summarised(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the suite is to show: ours against every other method, over all clips and prompts that both have."""
-    by_key = {(one["clip"], one["prompt"], one["method"]): one for one in results}
-    summary: dict[str, Any] = {}
-    for other in METHODS:
-        pairs = [
-            (by_key[clip, prompt, "ours"], one)
-            for (clip, prompt, method), one in by_key.items()
-            if method == other and other != "ours" and (clip, prompt, "ours") in by_key
-        ]
-        if pairs:
-            summary[f"ours_to_{other}"] = [compared(ours, one) for ours, one in pairs]
-    summary["landmark_distance_of_ours_to_unedited"] = {
-        f"{clip}: {prompt}": rounded(ratio(one, by_key[clip, None, UNEDITED], "landmark_distance"))
-        for (clip, prompt, method), one in by_key.items()
-        if method == "ours" and (clip, None, UNEDITED) in by_key
-    }
-    return summary
-
-
-def compared(ours: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Ratios of ours to another method's measures."""
-    errors = [np.array(one["flow_warp_errors"], dtype=np.float64) for one in (ours, other)]
-    interval = paired_interval(*errors) if len(errors[0]) == len(errors[1]) else None
-    return {
-        "clip": ours["clip"],
-        "prompt": ours["prompt"],
-        "flow_warp_error": rounded(ratio(ours, other, "flow_warp_error")),
-        "flow_warp_error_8_frames": rounded(ratio(ours, other, "flow_warp_ratio_8_frames")),
-        "target_color_difference": rounded(ratio(ours, other, "target_color_difference")),
-        "target_mean_color_difference": rounded(ratio(ours, other, "target_mean_color_difference")),
-        "landmark_distance": rounded(ratio(ours, other, "landmark_distance")),
-        "flow_warp_error_is_surely_different": None if interval is None else interval.excludes_zero,
-    }
-
-
-def ratio(first: dict[str, Any], second: dict[str, Any], name: str) -> float:
-    """Of a measure; NaN where either has none."""
-    values = [one["measures"][name] for one in (first, second)]
-    return float("nan") if None in values or values[1] == 0 else values[0] / values[1]
-
-
-def as_table(results: list[dict[str, Any]]) -> Table:
-    """The results in short."""
-    table = Table(title="Ways of editing")
-    shown = ("flow_warp_ratio", "sharpness_ratio", "target_color_difference", "landmark_distance", "background_psnr")
-    for heading in ("clip", "prompt", "method", *shown, "s"):
-        table.add_column(heading)
-    for one in results:
-        values = [one["measures"][name] for name in shown]
-        told = ["" if value is None else f"{value:.3g}" for value in values]
-        seconds = f"{one['cost']['processor_seconds']:.0f}"
-        table.add_row(one["clip"], one["prompt"] or "", one["method"], *told, seconds)
-    return table
 
 
 def forget_peak_memory() -> None:
