@@ -42,8 +42,8 @@ def circumstances() -> dict[str, Any]:
 def use_threads(threads: int) -> None:
     """Compute on so many threads from now on, in torch and, where it is there, numba.
 
-    numba comes first: when its OpenMP layer starts, it sets the number of threads of everything in the process that uses
-    OpenMP to all cores, torch's too. With both cores busy that made a training step seven times slower.
+    numba comes first: when its OpenMP layer starts, it sets the threads of all that uses OpenMP in the process, torch
+    too, to the number of cores. With both cores busy that made a training step seven times slower.
     """
     if find_spec("numba") is not None:
         import numba
