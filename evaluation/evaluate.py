@@ -50,7 +50,8 @@ class EvaluateConfig:
     """Which of the panels is the edit."""
     prompt: tuple[str, ...] = ()
     """What the edit shows, in words, such as "a bronze statue of a man", for the measures of how well the edit fits;
-    one for each prompt of a run, in their order. The run's own prompts if not given."""
+    one for each prompt of a run, in their order. The run's own prompts if not given. With --video it may begin with a
+    region and a colon, as in "hair: silver hair", inside of which flicker is measured too."""
     source_prompt: str = ""
     """What the source shows, in words, such as "a man in a car"."""
     metrics: Annotated[MetricsConfig, tyro.conf.arg(name="")] = field(default_factory=MetricsConfig)
@@ -115,7 +116,8 @@ def _evaluate_video(config: EvaluateConfig, output: Path) -> EvaluationSet:
     else:
         assert source is not None
         clip = find_or_track(source)
-    return _measure_all(config, clip, [(edited, None, config.prompt[0] if config.prompt else "")], [], output)
+    prompt = EditPrompt.parse(config.prompt[0]) if config.prompt else None
+    return _measure_all(config, clip, [(edited, prompt, prompt.text if prompt else "")], [], output)
 
 
 def _measure_all(

@@ -131,14 +131,20 @@ METHODS: dict[str, Method] = {
 """What can be measured against each other, by name."""
 
 
-def render_unedited(task: EditingTask, output: Path) -> None:
+def render_unedited(task: EditingTask, output: Path, detail: float = 1.0) -> None:
     """The avatar without any style, in the source's frames."""
-    render_avatar(load_for_editing(task, None), task.clip, None, output)
+    render_avatar(load_for_editing(task, None), task.clip, None, output, detail)
 
 
-def render_avatar(pipeline: PortraitEditPipeline, clip: TrackedClip, prompt: EditPrompt | None, output: Path) -> None:
-    """Write the avatar's video, without loss."""
-    renderer = PortraitRenderer(pipeline, clip, detail=1.0)
+def render_avatar(
+    pipeline: PortraitEditPipeline, clip: TrackedClip, prompt: EditPrompt | None, output: Path, detail: float = 1.0
+) -> None:
+    """Write the avatar's video, without loss.
+
+    Args:
+        detail: how much of the source's fine brightness is put back, in [0, 1].
+    """
+    renderer = PortraitRenderer(pipeline, clip, detail)
     reader = VideoReader(Path(clip.source.path))
     with VideoWriter(output, reader.properties, "lossless", with_sound=False) as writer:
         for frame in track(reader, "Rendering the avatar", total=len(clip.track.tracked)):

@@ -5,8 +5,11 @@
 Prompts come in the kinds of the TGVE 2023 benchmark: an attribute of a part of the person, a style, one whose
 background must be kept, and several at once; every clip is edited with two of them. The editor is the offline one, made
 inconsistent from frame to frame on purpose (`jittered_editor.py`), the way diffusion is; with `--jitter.strength 0
---jitter.hue-degrees 0 --jitter.texture 0` it is left as it is. The methods are those of `evaluation/methods.py`. Every
-clip's unedited avatar is measured too: what its landmarks are off by, no edit of it can avoid.
+--jitter.hue-degrees 0 --jitter.texture 0` it is left as it is. The methods are those of `evaluation/methods.py`.
+
+Measured too, for no edit can do without what these are off by: every clip's unedited avatar, put into the frames as
+edits are (`unedited`) and without the film's fine detail (`avatar_alone`: its reconstruction); and the editor without
+its jitter, frame by frame (`target`), in which the detector may see another face though no pixel of it was moved.
 
 Every clip is reconstructed first (or give a finished run of it with `--reconstructions`), of at most so many frames.
 What is finished lies in the work folder, and is not done again: an interrupted suite goes on where it stopped. The
@@ -20,7 +23,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +33,7 @@ from measuring import circumstances, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from suite_clips import beginning
 from suite_pictures import write_sheet
-from suite_summary import UNEDITED, as_table, rounded, summarised
+from suite_summary import AVATAR_ALONE, TARGET, UNEDITED, as_table, rounded, summarised
 
 from evaluation.editing_alone import editor_target
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
@@ -192,9 +195,9 @@ class ClipSuite:
         """The results of the unedited avatar and of every method and prompt, made if they are not there."""
         run = self.reconstruction()
         clip = self.clip
-        found = [self.result(clip, run, "none", None, UNEDITED)]
+        found = [self.result(clip, run, "none", None, method) for method in (AVATAR_ALONE, UNEDITED)]
         for kind in self.kinds:
-            found += [self.result(clip, run, kind, PROMPTS[kind], method) for method in self.methods(kind)]
+            found += [self.result(clip, run, kind, PROMPTS[kind], one) for one in (TARGET, *self.methods(kind))]
         return found
 
     def write_sheets(self) -> None:
@@ -294,7 +297,12 @@ class ClipSuite:
         video = folder / VIDEO
         forget_peak_memory()
         begun = time.process_time()
-        (render_unedited if prompt is None else METHODS[method])(task, video)
+        if prompt is None:
+            render_unedited(task, video, 0.0 if method == AVATAR_ALONE else 1.0)
+        elif method == TARGET:
+            METHODS["per_frame"](replace(task, editor=clean), video)
+        else:
+            METHODS[method](task, video)
         seconds, memory = time.process_time() - begun, peak_memory()
         edited = EditedVideo(video, method, prompt is not None, editor_target(clean, asked, clip) if prompt else None)
         question = EditQuestion(

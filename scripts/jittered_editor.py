@@ -23,11 +23,11 @@ from stage1_edit.prompts import EditPrompt
 class Jitter:
     """How much edits differ from frame to frame."""
 
-    strength: float = 0.2
+    strength: float = 0.1
     """Standard deviation of how far an edit goes, of 1."""
-    hue_degrees: float = 8.0
+    hue_degrees: float = 5.0
     """Standard deviation of the turn of its hues."""
-    texture: float = 0.05
+    texture: float = 0.03
     """Standard deviation of the pattern of its brightness, of 1."""
     texture_cells: int = 12
     """Blotches along the picture's longer side."""

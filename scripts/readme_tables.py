@@ -41,17 +41,17 @@ def edit_suite(found: dict[str, Any]) -> str:
     """What `benchmark_edit.py` measured: a row for every clip and prompt, a number for every method."""
     results = found["results"]
     methods = [method for method in METHOD_WORDS if any(one["method"] == method for one in results)]
-    unedited = {one["clip"]: one for one in results if one["method"] == "unedited"}
+    alone = {one["clip"]: one for one in results if one["method"] == "avatar_alone"}
     words = " / ".join(METHOD_WORDS[method] for method in methods)
     lines = [
         f"| clip: prompt | flicker over the film's: {words} | colour difference from the target | "
-        f"landmark distance: unedited / {words} |",
+        f"landmark distance: unedited avatar / {words} |",
         "|---|---|---|---|",
     ]
     for clip, prompt in dict.fromkeys((one["clip"], one["prompt"]) for one in results if one["prompt"]):
         by_method = {one["method"]: one for one in results if (one["clip"], one["prompt"]) == (clip, prompt)}
         chosen = [by_method.get(method) for method in methods]
-        landmarks = [unedited.get(clip), *chosen]
+        landmarks = [alone.get(clip), *chosen]
         cells = [
             joined(chosen, "flow_warp_ratio", 1),
             joined(chosen, "target_color_difference", 1),

@@ -8,7 +8,8 @@ from rich.table import Table
 from evaluation.bootstrap import paired_interval
 from evaluation.methods import METHODS
 
-UNEDITED = "unedited"
+AVATAR_ALONE, UNEDITED, TARGET = "avatar_alone", "unedited", "target"
+"""What is measured beside the methods: see `benchmark_edit.py`."""
 
 
 def rounded(value: float) -> float | None:
@@ -28,11 +29,12 @@ def summarised(results: list[dict[str, Any]]) -> dict[str, Any]:
         ]
         if pairs:
             summary[f"ours_to_{other}"] = [compared(ours, one) for ours, one in pairs]
-    summary["landmark_distance_of_ours_to_unedited"] = {
-        f"{clip}: {prompt}": rounded(ratio(one, by_key[clip, None, UNEDITED], "landmark_distance"))
-        for (clip, prompt, method), one in by_key.items()
-        if method == "ours" and (clip, None, UNEDITED) in by_key
-    }
+    for floor in (AVATAR_ALONE, UNEDITED, TARGET):
+        summary[f"landmark_distance_of_ours_to_{floor}"] = {
+            f"{clip}: {prompt}": rounded(ratio(one, by_key[key], "landmark_distance"))
+            for (clip, prompt, method), one in by_key.items()
+            if method == "ours" and (key := (clip, prompt if floor == TARGET else None, floor)) in by_key
+        }
     return summary
 
 

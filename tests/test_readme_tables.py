@@ -27,7 +27,7 @@ def result(method: str, prompt: str | None, warp: float | None, landmarks: float
 
 
 def test_a_marked_table_is_written_from_its_measurements(tables: ModuleType, tmp_path: Path) -> None:
-    results = [result("unedited", None, 1.0, 0.01), result("per_frame", "hair", 8.25, 0.02)]
+    results = [result("avatar_alone", None, 1.0, 0.01), result("per_frame", "hair", 8.25, 0.02)]
     results.append(result("ours", "hair", None, 0.0142))
     (tmp_path / "edit_suite.json").write_text(json.dumps({"results": results}))
     text = "Before.\n<!-- table edit-suite -->\n| old |\n<!-- end of table -->\nAfter.\n"
