@@ -41,7 +41,7 @@ from optical_flow import backward_flow, warp_difference
 from rich.progress import track
 from rich.table import Table
 
-from stage1_edit.choose_editor import choose_editor, resolve_editor_name
+from stage1_edit.choose_editor import choose_editor
 from stage1_edit.compositing import composite, labelled, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor
 from stage1_edit.prompts import EditPrompt
@@ -242,8 +242,7 @@ def measure_pictures(
     """Go through the three videos side by side, holding two frames of each in memory."""
     measurements = PictureMeasurements()
     config, device = pipeline.config, torch.device(pipeline.device)
-    name = resolve_editor_name(config.editor, config.instruct_pix2pix, device)
-    editor = choose_editor(name, config.offline, config.instruct_pix2pix, device)
+    editor = choose_editor(config.editor, device)
     shown = set(clip.frames[spread_evenly(len(clip.frames), SHEET_FRAMES)].tolist())
     row = telling_row(clip, prompt.region)
     alphas = opacities(pipeline, clip)
