@@ -47,7 +47,8 @@ def diffusers_library() -> Any:
         import transformers
     except ImportError as error:
         raise UserError(f"Editing by diffusion needs packages that are missing: {INSTALL}.") from error
-    transformers.logging.set_verbosity_error()
+    for package in (diffusers, transformers):
+        package.logging.set_verbosity_error()
     return diffusers
 
 
@@ -154,7 +155,7 @@ def make_scheduler(library: Any, name: str, current: Any) -> Any:
     # Distilled few-step samplers; diffusers does not list all of them among the compatible ones.
     plain |= {extra: getattr(library, f"{extra}Scheduler") for extra in ("LCM", "TCD")}
     known = {entry.lower(): scheduler for entry, scheduler in plain.items()}
-    wanted = name.removesuffix("Scheduler").lower()
+    wanted = name.lower().removesuffix("scheduler")
     if wanted not in known:
         raise UserError(f"There is no scheduler '{name}' for this model: choose one of {', '.join(sorted(plain))}.")
     return known[wanted].from_config(current.config)

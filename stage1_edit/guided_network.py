@@ -52,7 +52,7 @@ class GuidedNetwork:
         self.control = control
         self.guidance_embedding = guidance_embedding
         self.weights = torch.tensor([branch.weight for branch in asked])
-        self.text = TextFeatures.cat([branch.text for branch in asked])
+        self.text = TextFeatures.cat([branch.text for branch in asked]).to(unet.dtype)
         images = [branch.image for branch in asked if branch.image is not None]
         self.images = torch.cat(images) if images else None
         self.conditions = self.text.conditions(size)

@@ -26,6 +26,10 @@ class TextFeatures:
         pooled = [part.pooled for part in parts if part.pooled is not None]
         return cls(torch.cat([part.tokens for part in parts]), torch.cat(pooled) if pooled else None)
 
+    def to(self, dtype: torch.dtype) -> "TextFeatures":
+        """The same in other numbers."""
+        return TextFeatures(self.tokens.to(dtype), None if self.pooled is None else self.pooled.to(dtype))
+
     def repeat(self, frames: int) -> "TextFeatures":
         """The same text for every frame."""
         pooled = None if self.pooled is None else self.pooled.repeat(frames, 1)
@@ -110,6 +114,6 @@ class TextEncoding:
 
 def text_over_limit(tokenizer: Any, text: str) -> str:
     """The end of a text that a tokenizer cuts off; empty if all of it fits."""
-    ids = tokenizer(text, truncation=False).input_ids
+    ids = tokenizer(text, truncation=False, verbose=False).input_ids
     # The first and the last token mark beginning and end, and take two of the places.
     return tokenizer.decode(ids[tokenizer.model_max_length - 1 : -1], skip_special_tokens=True)
