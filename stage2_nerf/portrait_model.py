@@ -228,7 +228,7 @@ class PortraitModel(Model):
             with record_function("fields"):
                 seen = [self.evaluate(*piece, part, blended) for piece in pieces]
             density, colours = (torch.cat(values) for values in zip(*seen, strict=True))
-        return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, -1))
+        return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, colours.shape[-1]))
 
     def evaluate(
         self,
@@ -275,6 +275,7 @@ class PortraitModel(Model):
         del metrics_dict
         predicted, target, matte = self.compare(outputs, batch)
         losses = {"colour": colour_loss(predicted, target)}
+        outputs["colour_error"] = (predicted - target).detach().abs().mean(dim=-1, keepdim=True)
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
