@@ -34,7 +34,7 @@ import numpy as np
 import torch
 import tyro
 from jaxtyping import Bool, Float32, UInt8
-from measuring import circumstances, spread_evenly, write_measurements
+from measuring import circumstances, write_measurements
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
@@ -50,6 +50,7 @@ from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render import RenderConfig, choose_prompts, find_config, render_video
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 from tracking.video import VideoReader, open_container
 
 VIDEOS = ("source", "per_frame", "ours")

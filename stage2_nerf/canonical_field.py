@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stage2_nerf.deformation import Deformation, warp
-from stage2_nerf.encodings import BlendedEncodingConfig, build_encoding
+from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes, build_encoding
 from stage2_nerf.expression_track import principal_directions
+from stage2_nerf.tiny_cuda import FusedNetwork
 
 
 @dataclass
@@ -73,11 +74,7 @@ class CanonicalField(nn.Module):
         self.condition_to_code = nn.Parameter(directions)
         self.deformation = Deformation(known_displacement, config.code_size, config.deformation_resolution)
         self.encoding = build_encoding(config.encoding, config.code_size)
-        self.decoder = nn.Sequential(
-            nn.Linear(self.encoding.out_dim, config.hidden_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.hidden_width, 1 + config.feature_size),
-        )
+        self.decoder = build_decoder(config, self.encoding)
 
     def blend(
         self, conditions: Float[Tensor, "moments conditions"], shift: Float[Tensor, "moments code"] | float = 0.0
@@ -105,3 +102,15 @@ class CanonicalField(nn.Module):
         log_density, features = self.decoder(encoded).split([1, self.config.feature_size], dim=-1)
         density = torch.exp((log_density[:, 0] + self.config.initial_log_density).clamp(max=9.0))
         return density, features
+
+
+def build_decoder(config: CanonicalFieldConfig, encoding: BlendedPlanes | BlendedHashGrids) -> nn.Module:
+    """What makes a logarithm of density and features of an encoding's: fused with tiny-cuda-nn for hash grids."""
+    outputs = 1 + config.feature_size
+    if isinstance(encoding, BlendedHashGrids):
+        return FusedNetwork(encoding.out_dim, config.hidden_width, outputs, config.encoding.hash_implementation)
+    return nn.Sequential(
+        nn.Linear(encoding.out_dim, config.hidden_width),
+        nn.ReLU(inplace=True),
+        nn.Linear(config.hidden_width, outputs),
+    )

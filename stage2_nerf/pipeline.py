@@ -27,6 +27,7 @@ from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
+from stage2_nerf.refit import fit_other_encodings
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.track import find_or_track
@@ -268,6 +269,8 @@ class PortraitEditPipeline(VanillaPipeline):
         Raises:
             UserError: the checkpoint holds another kind of avatar, or one of another clip.
         """
+        with one_sentence_for_user_errors():
+            loaded_state = fit_other_encodings(self.model, loaded_state)
         found = {key for key in loaded_state if key.startswith("_model.")}
         own = {f"_model.{key}": value for key, value in self.model.state_dict().items()}
         styles = tuple(f"_model.styles.{name}." for name in self.styles)
