@@ -1,11 +1,10 @@
-"""Losses against closed forms and slow references."""
+"""The losses that were tried, against closed forms and slow references."""
 
 import torch
+from loss_variants import PATCH_SIDE, PatchSamplerConfig, distortion_loss, number_of_patches, structural_loss
+from patches import patch_pixels, to_patches
 from torch.testing import assert_close
 from torchmetrics.functional.image import structural_similarity_index_measure
-
-from stage2_nerf.losses import distortion_loss, structural_loss
-from stage2_nerf.patches import patch_pixels, to_patches
 
 
 def test_equal_patches_have_no_structural_loss_and_inverted_ones_a_large_one():
@@ -59,3 +58,22 @@ def test_rays_of_patches_become_pictures_again():
     picture = torch.arange(2 * 3 * 16.0).view(2, 3, 4, 4)
     rays = torch.cat([picture.permute(0, 2, 3, 1).reshape(32, 3), torch.zeros(5, 3)])
     assert_close(to_patches(rays, 2, 4), picture)
+
+
+def test_a_batch_begins_with_its_patches_and_is_no_longer_for_them():
+    torch.manual_seed(0)
+    size, rays = 40, 1024
+    frames = {
+        "image_idx": torch.arange(3),
+        "image": torch.rand(3, size, size, 3),
+        "matte": torch.full((3, size, size, 1), 255, dtype=torch.uint8),
+        "labels": torch.ones(3, size, size, 1, dtype=torch.uint8),
+    }
+    sampler = PatchSamplerConfig(frames_per_batch=2).setup(num_rays_per_batch=rays)
+    batch = sampler.sample(frames)
+    row, y, x = batch["indices"].T
+    assert len(row) == rays
+    assert_close(batch["image"], frames["image"][row, y, x])
+    patches = to_patches(batch["indices"].float(), number_of_patches(rays), PATCH_SIDE)
+    assert (patches[:, 1].diff(dim=1) == 1).all() and (patches[:, 2].diff(dim=2) == 1).all()
+    sampler.observe(torch.rand(rays))
