@@ -58,9 +58,10 @@ class UniformSampler(ProxySampler):
         frame: Int[Tensor, "rays"],
         field: CanonicalField,
         blended: BlendedFrames,
+        end: Float[Tensor, "rays"] | None = None,
     ) -> RaySegments:
         """As many samples as the guided sampler would have drawn, on every ray that meets the box."""
-        del frame, blended
+        del frame, blended, end
         enter, leave = intersect_box(origins, directions, field.box)
         ray = torch.nonzero(leave > enter)[:, 0]
         samples = self.config.samples

@@ -48,6 +48,7 @@ class PortraitPixelSampler(PixelSampler):
 
     def __init__(self, config: PortraitPixelSamplerConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
+        self.frames_per_batch = config.frames_per_batch
         self.allowed_rows: Int[Tensor, "rows"] | None = None
         """Rows of the batch that may be drawn from; all where none is given."""
         self.frame_weights: Float[Tensor, "rows"] | None = None
@@ -70,7 +71,7 @@ class PortraitPixelSampler(PixelSampler):
         likely = torch.ones(len(rows)) if self.frame_weights is None else self.frame_weights[rows]
         if self.error_map is not None:
             likely = likely * self.by_error(self.error_map.of_frames(rows))
-        frames = rows[torch.multinomial(likely, min(self.config.frames_per_batch, len(rows)))]
+        frames = rows[torch.multinomial(likely, min(self.frames_per_batch, len(rows)))]
         candidates = 4 * self.num_rays_per_batch
         row = frames[torch.randint(len(frames), (candidates,))]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))

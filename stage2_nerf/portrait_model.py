@@ -135,7 +135,7 @@ class PortraitModel(Model):
     def render_frames(
         self, cameras: Cameras, expressions: Float[Tensor, "cameras expressions"] | None = None
     ) -> dict[str, Tensor]:
-        """As `render_frame`, for several cameras of one size in one go, which pays where small pictures leave a GPU idle.
+        """As `render_frame`, for several cameras of one size in one go: it pays where small pictures leave a GPU idle.
 
         Every output is cameras x height x width x channels.
         """

@@ -263,8 +263,8 @@ def pose_some(start, stop, box, displacement, moment, sides, occupied, possible)
                     start_of_cell = index[axis] * side[axis]
                     begin = (start_of_cell + min(low[i, axis], low[i + 1, axis])) * scale
                     to = (start_of_cell + side[axis] + max(high[i, axis], high[i + 1, axis])) * scale
-                    first[axis] = min(max(int(math.floor(begin - np.float32(1e-3))), 0), nodes[2 - axis])
-                    last[axis] = min(max(int(math.floor(to + np.float32(1e-3))) + 2, 0), nodes[2 - axis])
+                    first[axis] = min(max(math.floor(begin - np.float32(1e-3)), 0), nodes[2 - axis])
+                    last[axis] = min(max(math.floor(to + np.float32(1e-3)) + 2, 0), nodes[2 - axis])
                 possible[k, j, i] = count_within(occupied, first, last) > 0
 
 

@@ -19,11 +19,14 @@ from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.orbit import Swing, orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.trainer import told_what_to_lower
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.video import VideoReader
 from tracking.video_writer import Codec, VideoWriter, require_writable_video
+
+LOWER_WHEN_RENDERING = "eval_num_rays_per_chunk (the rays rendered at once) in the run's config.yml"
 
 
 @dataclass
@@ -116,14 +119,20 @@ def find_config(given: Path | None) -> Path:
         UserError: there is none.
     """
     if given is None:
-        found = sorted(Path("outputs").glob("*/portrait-edit/*/config.yml"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise UserError("There is no run below outputs/: train one, or name its config.yml with --load-config.")
-        return found[-1]
+        found = sorted(Path("outputs").glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for config in found:
+            if is_own_run(config):
+                return config
+        raise UserError("There is no run below outputs/: train one, or name its config.yml with --load-config.")
     config = given / "config.yml" if given.is_dir() else given
     if not config.is_file():
         raise UserError(f"{config} does not exist: give the config.yml of a finished run.")
     return config
+
+
+def is_own_run(config: Path) -> bool:
+    """Whether a config.yml is one of our methods', whatever its name."""
+    return PortraitEditPipelineConfig.__name__ in config.read_text(errors="replace")
 
 
 def choose_prompts(asked: str, prompts: list[EditPrompt]) -> list[EditPrompt | None]:
@@ -159,7 +168,7 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError(f"--orbit-seconds {config.orbit_seconds} is no duration: give more than 0.")
     require_writable_video(config.output, config.codec)
     run = find_config(config.load_config)
-    if PortraitEditPipelineConfig.__name__ not in run.read_text(errors="replace"):
+    if not is_own_run(run):
         raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
     _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
     assert isinstance(pipeline, PortraitEditPipeline)
@@ -195,5 +204,5 @@ def follow_progress(reader: VideoReader, total: int) -> Iterator[tuple[int, int,
 def main() -> None:
     """Run `portrait-render`."""
     config = tyro.cli(RenderConfig, prog="portrait-render", description=RenderConfig.__doc__)
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), told_what_to_lower(LOWER_WHEN_RENDERING):
         render_video(config)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.testing import assert_close
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.encodings import BlendedEncodingConfig
@@ -97,7 +96,7 @@ def test_rays_that_see_nothing_before_their_end_are_not_sampled(
 
 
 def test_early_stop_leaves_out_only_what_cannot_be_seen(field: CanonicalField) -> None:
-    """Behind a slab that lets 0.002 % through, a second slab draws no samples; behind one that lets half through it does."""
+    """Behind a slab that lets 0.002 % through a second one draws no samples; where half comes through it does."""
     z = torch.linspace(-1, 1, 65)[:, None, None].expand(65, 65, 65)
     space = CanonicalField(field.config, torch.tensor([[-1.0, -1, -1], [1, 1, 1]]), torch.rand(8, 4), None)
     blended = space.blend(torch.zeros(1, 4))
