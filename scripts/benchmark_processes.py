@@ -136,7 +136,7 @@ def configure(arguments: Arguments, clip: Path, processes: int, seed: int, outpu
     config.set_timestamp()
     pipeline.datamanager.dataparser.held_out_interval = HELD_OUT_INTERVAL
     pipeline.reconstruction_steps, pipeline.style_training.steps = arguments.steps, arguments.style_steps
-    pipeline.prompts, pipeline.editor = (PROMPT,), "offline"
+    pipeline.prompts, pipeline.editor.name = (PROMPT,), "offline"
     return config
 
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from torch import nn
-
 from stage2_nerf.clip_checks import ClipFingerprint
+from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.refit import fit_other_encodings
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 
@@ -21,7 +21,7 @@ def clip_entry(clip: TrackedClip) -> dict[str, str]:
 
 
 def fitting_state(
-    loaded_state: dict[str, Any], model: nn.Module, styles: Collection[str], clip: TrackedClip
+    loaded_state: dict[str, Any], model: PortraitModel, styles: Collection[str], clip: TrackedClip
 ) -> dict[str, Any]:
     """The avatar whole, and of the styles those that a run asks for.
 
@@ -35,6 +35,7 @@ def fitting_state(
         UserError: the checkpoint holds another kind of avatar, or one of another clip.
     """
     require_same_clip(loaded_state.get("_extra_state", {}).get("clip"), clip)
+    loaded_state = fit_other_encodings(model, loaded_state)
     found = {key for key in loaded_state if key.startswith(MODEL)}
     own = {f"{MODEL}{key}": value for key, value in model.state_dict().items()}
     own_styles = tuple(f"{STYLES}{name}." for name in styles)

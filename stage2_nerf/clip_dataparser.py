@@ -113,9 +113,7 @@ def clip_cameras(clip: TrackedClip, frames: Int64[np.ndarray, "chosen"]) -> Came
     )
 
 
-def scaled_transforms(
-    transforms: Float[np.ndarray, "frames 4 4"], scale: float
-) -> Float32[torch.Tensor, "frames 4 4"]:
+def scaled_transforms(transforms: Float[np.ndarray, "frames 4 4"], scale: float) -> Float32[torch.Tensor, "frames 4 4"]:
     """Rigid transforms between spaces in centimetres, as the same between spaces in scene units."""
     scaled = transforms.copy()
     scaled[:, :3, 3] *= scale

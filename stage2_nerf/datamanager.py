@@ -23,7 +23,7 @@ from stage2_nerf.frame_cache import open_frames
 from stage2_nerf.frame_columns import FrameColumn
 from stage2_nerf.frame_store import FrameStore
 from stage2_nerf.losses import over
-from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, expression_rarity
+from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 
@@ -118,10 +118,9 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         sampler = self._get_pixel_sampler(self.train_dataset, self.config.train_num_rays_per_batch)
         assert isinstance(sampler, PortraitPixelSampler)
         self.train_pixel_sampler = sampler
-        own_expressions = self.train_dataset.metadata["clip"].track.expression[self.frame_numbers]
-        sampler.frame_weights = expression_rarity(
-            torch.from_numpy(own_expressions).float(), sampler.config.rare_expression_weight
-        )
+        track = self.train_dataset.metadata["clip"].track
+        expressions = torch.from_numpy(track.expression[self.frame_numbers]).float()
+        sampler.frame_weights = frame_weights(sampler.config, expressions, track.flags[self.frame_numbers])
         self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
 
     def setup_eval(self) -> None:

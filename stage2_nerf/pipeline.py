@@ -19,11 +19,9 @@ from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from stage1_edit.choose_editor import EditorName, choose_editor, resolve_editor_name
+from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
 from stage1_edit.edited_frames import EditedFrames, folder_name
 from stage1_edit.editor import FrameEditor
-from stage1_edit.instruct_pix2pix import InstructPix2PixConfig
-from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.checkpoints import clip_entry, fitting_state
 from stage2_nerf.clip_checks import require_enough, require_sound
@@ -64,16 +62,12 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
     _target: type = field(default_factory=lambda: PortraitEditPipeline)
     prompts: tuple[EditPromptArg, ...] = ()
     """The edits, each a style of its own; `REGION: TEXT` keeps one to a region. Without any, only reconstruct."""
-    editor: EditorName = "auto"
-    """Who edits the frames; auto takes InstructPix2Pix if CUDA and its weights are here, else the offline editor."""
+    editor: EditorConfig = field(default_factory=EditorConfig)
+    """Who edits the frames, and how frames are made to agree."""
     reconstruction_steps: int = 2000
     """Training steps of the unedited avatar."""
     style_training: StyleTrainingConfig = field(default_factory=StyleTrainingConfig)
     """How each prompt's style is trained."""
-    offline: OfflineEditorConfig = field(default_factory=OfflineEditorConfig)
-    """The offline editor's settings."""
-    instruct_pix2pix: InstructPix2PixConfig = field(default_factory=InstructPix2PixConfig)
-    """InstructPix2Pix' settings."""
     datamanager: PortraitDataManagerConfig = field(default_factory=PortraitDataManagerConfig)  # pyright: ignore
     """The clip and how it is drawn from."""
     model: PortraitModelConfig = field(default_factory=PortraitModelConfig)  # pyright: ignore
@@ -143,10 +137,8 @@ class PortraitEditTrainerConfig(TrainerConfig):
         device = torch.device(self.machine.device_type)
         if prompts:
             # Resolved here, and so told once and recorded in the run's config.yml.
-            pipeline.editor = resolve_editor_name(pipeline.editor, pipeline.instruct_pix2pix, device)
-        if pipeline.editor == "offline":
-            for prompt in prompts:
-                OfflineEditor(pipeline.offline).check(prompt)
+            pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
+            check_editor(pipeline.editor, prompts)
         require_devices(self.machine)
         require_writable(self.output_dir)
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
@@ -209,21 +201,28 @@ class PortraitEditPipeline(VanillaPipeline):
         return ParallelTraining(self.model, (self.model.head_sampler.density, self.model.torso_sampler.density))
 
     def get_train_loss_dict(self, step: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """Outputs, losses and metrics of a step's rays; in several processes, of this one's share."""
+        """Outputs, losses and metrics of a step's rays, of this process' share of them where there are several.
+
+        The sampler is told where the avatar is still wrong.
+        """
         if self.parallel is None:
-            return super().get_train_loss_dict(step)
-        outputs, losses, metrics = self.parallel.losses(*self.datamanager.next_train(step))
+            outputs, losses, metrics = super().get_train_loss_dict(step)
+        else:
+            outputs, losses, metrics = self.parallel.losses(*self.datamanager.next_train(step))
+        if self.phase is None:
+            self.datamanager.train_pixel_sampler.observe(outputs["colour_error"][:, 0])
         return outputs, losses, metrics
 
     @cached_property
     def editor(self) -> tuple[str, FrameEditor]:
-        """The editor's name and itself, made at the first edit: rendering and evaluation never load its weights.
+        """The editor's label and itself, made at the first edit: rendering and evaluation never load its weights.
 
         It is no part of the module tree, so it is in no checkpoint.
         """
-        config, device = self.config, torch.device(self.device)
-        name = resolve_editor_name(config.editor, config.instruct_pix2pix, device)
-        return name, choose_editor(name, config.offline, config.instruct_pix2pix, device)
+        config, device = self.config.editor, torch.device(self.device)
+        config.name = resolve_editor_name(config, device)
+        with one_sentence_for_user_errors():
+            return config.label(), choose_editor(config, device)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -275,16 +274,19 @@ class PortraitEditPipeline(VanillaPipeline):
                 self.save_checkpoint(step - 1)
             self.enter(name)
         if self.phase is not None:
-            self.phase.before_step()
+            with one_sentence_for_user_errors():
+                self.phase.before_step()
 
     def enter(self, name: str | None) -> None:
         """Begin or take up a style's phase."""
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
+        self.datamanager.train_pixel_sampler.forget()
         CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
         editing: tuple[FrameEditor, EditedFrames] | None = None
         if is_first():
             editor_name, editor = self.editor
+            editor.check(prompt)
             editing = editor, EditedFrames(self.run_folder / "edited", prompt, editor_name)
         self.phase = StyleTraining(
             self.config.style_training,

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stage1_edit.compositing import region_mask
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.clip_dataparser import clip_cameras
+from stage2_nerf.orbit import Swing, orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.trainer import told_what_to_lower
@@ -45,6 +46,11 @@ class RenderConfig:
     """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
     detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
     """How much of the source's fine brightness to put back on the avatar."""
+    orbit: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None
+    """Let the camera swing around the head, this far to either side: held up to 25 degrees on a clip in which the head
+    turns. The source's fine brightness and the edit's region, which belong to the filmed view, are left out."""
+    orbit_seconds: float | None = None
+    """Seconds of one swing over both sides; the whole clip if not given."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
@@ -52,7 +58,11 @@ class RenderConfig:
 class PortraitRenderer:
     """Renders frames of a clip with a run's avatar."""
 
-    def __init__(self, pipeline: PortraitEditPipeline, clip: TrackedClip, detail: float) -> None:
+    def __init__(
+        self, pipeline: PortraitEditPipeline, clip: TrackedClip, detail: float, swing: Swing | None = None
+    ) -> None:
+        """Render a clip, from where it was filmed or with the camera swinging around the head."""
+        self.swing = swing
         self.pipeline = pipeline
         self.clip = clip
         self.detail = detail
@@ -74,16 +84,21 @@ class PortraitRenderer:
             return frame
         row = self.row_of_frame[number]
         self.pipeline.show(prompt)
-        with torch.no_grad():
-            outputs = self.pipeline.model.render_frame(self.cameras[row : row + 1])
+        camera = self.cameras[row : row + 1]
+        if self.swing is not None:
+            pivot = self.pipeline.model.head_field.box.mean(0)
+            camera = orbited(camera, pivot, self.swing.yaw_at(self.clip.seconds[number]))
+        outputs = self.pipeline.model.render_frame(camera)
         names = ("foreground", "original_foreground", "accumulation")
         foreground, original, alpha = (outputs[name].cpu().numpy().astype(np.float32) for name in names)
         matte = self.clip.matte(number)
         image = self.clip.image(number).astype(np.float32) / 255
-        surroundings = CropSurroundings(
-            matte, local_background(image, matte, self.plate), self.editable(number, matte, prompt)
-        )
+        background = local_background(image, matte, self.plate)
         rendered = RenderedCrop(foreground, original, alpha[..., 0])
+        if self.swing is not None:
+            surroundings = CropSurroundings(matte, background, np.ones_like(matte), is_filmed_view=False)
+            return paste_back(frame, self.clip.source.crop, rendered, surroundings, detail=0)
+        surroundings = CropSurroundings(matte, background, self.editable(number, matte, prompt))
         return paste_back(frame, self.clip.source.crop, rendered, surroundings, self.detail)
 
     def editable(
@@ -147,6 +162,10 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError(f"{config.output} exists: add --overwrite to replace it, or give another name.")
     if not 0 <= config.detail <= 1:
         raise UserError(f"--detail {config.detail} is not between 0 and 1.")
+    if config.orbit is not None and not abs(config.orbit) <= 90:
+        raise UserError(f"--orbit {config.orbit} would show the head's back, which no clip shows: give at most 90.")
+    if config.orbit_seconds is not None and not config.orbit_seconds > 0:
+        raise UserError(f"--orbit-seconds {config.orbit_seconds} is no duration: give more than 0.")
     require_writable_video(config.output, config.codec)
     run = find_config(config.load_config)
     if not is_own_run(run):
@@ -158,7 +177,10 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError("--prompt all needs --side-by-side: one video holds one edit.")
     clip: TrackedClip = pipeline.datamanager.train_dataset.metadata["clip"]
     reader = VideoReader(Path(clip.source.path))
-    renderer = PortraitRenderer(pipeline, clip, config.detail)
+    swing = None
+    if config.orbit is not None:
+        swing = Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
+    renderer = PortraitRenderer(pipeline, clip, config.detail, swing)
     panels = len(chosen) + config.side_by_side
     size = reader.properties.width * panels, reader.properties.height
     with VideoWriter(config.output, reader.properties, config.codec, size) as writer:

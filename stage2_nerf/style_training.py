@@ -12,6 +12,7 @@ from torch import Tensor
 from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
+from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import IterativeDatasetUpdate, IterativeDatasetUpdateConfig
 from stage2_nerf.datamanager import PortraitDataManager
@@ -122,7 +123,14 @@ class StyleTraining:
         self.schedule = IterativeDatasetUpdate(config.schedule, len(datamanager), config.steps, generator, self.edited)
         if editing is not None:
             self.updater = DatasetUpdater(
-                editor, self.schedule, self.frames, self.render, prompt, generator, edited=self.edited
+                editor,
+                self.schedule,
+                self.frames,
+                self.render,
+                prompt,
+                generator,
+                edited=self.edited,
+                geometry=self.geometry,
             )
 
     def begin(self) -> None:
@@ -181,6 +189,10 @@ class StyleTraining:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
+
+    def geometry(self, row: int) -> FrameGeometry:
+        """The tracked shape in a training frame."""
+        return frame_geometry(self.datamanager.train_dataset.metadata["clip"], self.datamanager.frame_numbers[row])
 
     def render(self, row: int) -> Image:
         """The avatar's picture of a training frame, over that frame's own background."""
