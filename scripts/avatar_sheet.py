@@ -15,7 +15,6 @@ Rows, of a run's unedited avatar over its clip:
 Crops are enlarged; what is rendered lies over the frame's own background.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,12 +30,12 @@ from jaxtyping import Float, Float32
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
-from torch import Tensor
 
 from evaluation.areas import EYES, MOUTH, face_boxes
 from evaluation.measurement import Picture
 from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.expression_track import rotation_vectors
+from stage2_nerf.orbit import orbited
 from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render import find_config
 from tracking.background import local_background
@@ -94,10 +93,10 @@ class Stage:
         Args:
             frame: whose pose and moment.
             expression: shown instead of the frame's own.
-            yaw: degrees that the camera is taken around the head, to its left.
+            yaw: degrees that the camera is taken around the head, to its right.
         """
         camera = clip_cameras(self.clip, np.array([frame]))
-        camera.camera_to_worlds = orbit(camera.camera_to_worlds, self.model.head_field.box.cpu().mean(0), yaw)
+        camera = orbited(camera, self.model.head_field.box.mean(0).cpu(), yaw)
         if expression is not None:
             camera.metadata = {"expression": torch.from_numpy(expression[None].astype(np.float32))}
         with torch.no_grad():
@@ -111,21 +110,6 @@ class Stage:
         if turned and self.plate is not None:
             return self.plate
         return local_background(self.filmed(frame).astype(np.float32) / 255, self.clip.matte(frame), self.plate)
-
-
-def orbit(
-    camera_to_worlds: Float[Tensor, "cameras 3 4"], centre: Float[Tensor, "3"], yaw: float
-) -> Float[Tensor, "cameras 3 4"]:
-    """Cameras taken around a point by degrees, about the head's vertical axis, still looking where they did at it."""
-    angle = math.radians(yaw)
-    turn = torch.tensor(
-        [[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]],
-        dtype=camera_to_worlds.dtype,
-    )
-    turned = camera_to_worlds.clone()
-    turned[:, :, :3] = turn @ camera_to_worlds[:, :, :3]
-    turned[:, :, 3] = (camera_to_worlds[:, :, 3] - centre) @ turn.T + centre
-    return turned
 
 
 def main(arguments: Arguments) -> None:
