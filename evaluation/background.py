@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from evaluation.curves import Curves, mean_measure
-from evaluation.image_quality import HIGHEST_PSNR, psnr
+from evaluation.image_quality import HIGHEST_PSNR, decibels
 from evaluation.measurement import FramePair, Measure
 
 MARGIN = 0.02
@@ -30,9 +30,12 @@ class BackgroundKept:
         if outside is None or not outside.any():
             self._curves.add({})
             return
-        source, edited = pair.source[outside], pair.edited[outside]
-        decibels = psnr(source[None].astype(np.float32) / 255, edited[None].astype(np.float32) / 255)
-        self._curves.add({"psnr": decibels, "identical": float((source == edited).all(axis=-1).mean())})
+        difference = cv2.absdiff(pair.source, pair.edited)
+        squared = cv2.mean(cv2.multiply(difference, difference, dtype=cv2.CV_32F), outside.astype(np.uint8))[:3]
+        identical = difference.max(axis=-1)[outside] == 0
+        self._curves.add(
+            {"psnr": decibels(float(np.mean(squared)) / 255**2), "identical": float(identical.mean())},
+        )
 
     def measures(self) -> list[Measure]:
         """Both numbers."""
@@ -59,5 +62,5 @@ class BackgroundKept:
 def outside_of(matte: Float32[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
     """What lies farther than the margin from every pixel of which the matte is not 0."""
     reach = max(1, round(MARGIN * max(matte.shape)))
-    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    return cv2.dilate((matte > 0).astype(np.uint8), brush) == 0
+    distance = cv2.distanceTransform((matte == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance) > reach

@@ -1,6 +1,6 @@
 """CLIP (Radford et al., ICML 2021): pictures and sentences as directions in one space.
 
-The one file that imports transformers. Weights are read from a folder or a cache; nothing is downloaded.
+The one file of evaluation that imports transformers. Weights are read from a folder or a cache; nothing is downloaded.
 """
 
 from pathlib import Path
@@ -42,7 +42,9 @@ class Clip:
 
     def __init__(self, model: "CLIPModel", tokenizer: Any, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
-        self._model = model.eval().to(self._device)
+        # Its own annotations leave the parts' configurations open.
+        self._model: Any = model
+        self._model.eval().to(self._device)
         self._tokenizer = tokenizer
 
     def picture(self, picture: Picture) -> Direction:

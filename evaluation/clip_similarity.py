@@ -14,6 +14,8 @@ The consistencies are highest for an edit that does nothing: read them beside th
 and captions do not compare.
 """
 
+from typing import Literal
+
 from evaluation.clip_model import Direction, ImageTextModel
 from evaluation.curves import Curves, mean_measure
 from evaluation.directions import AllPairs, cosine
@@ -102,7 +104,7 @@ class ClipSimilarity:
                 name,
                 self._curves[name],
                 meaning,
-                better="neither" if name.endswith("_of_source") else "higher",
+                better=better_of(name),
                 missing=self._why_not(name),
             )
             for name, meaning in MEANINGS.items()
@@ -116,6 +118,10 @@ class ClipSimilarity:
         return TOO_SHORT if "consistency" in name and self._all_edited.count < 2 else NO_DIRECTION
 
 
+def better_of(name: str) -> Literal["higher", "neither"]:
+    """What is said of the source only describes."""
+    return "neither" if name.endswith("_of_source") else "higher"
+
+
 def _measure_of_all(name: str, meaning: str, value: float | None) -> Measure:
-    better = "neither" if name.endswith("_of_source") else "higher"
-    return Measure(name, value, meaning, better=better, missing=TOO_SHORT if value is None else "")
+    return Measure(name, value, meaning, better=better_of(name), missing=TOO_SHORT if value is None else "")

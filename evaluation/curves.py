@@ -1,12 +1,13 @@
 """Numbers of frames, one after the other, and what is said of them in the end."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from evaluation.measurement import Measure
+from evaluation.measurement import FramePair, Measure
 
 NOWHERE = "No frame allowed it to be measured."
 
@@ -65,7 +66,8 @@ def ratio_measure(
 ) -> Measure:
     """The edit's mean over the source's, over the frames where both were measured.
 
-    A ratio of means: a mean of ratios would be ruled by the frames in which the source's value is near 0.
+    A ratio of means: a mean of ratios would be ruled by the frames in which the source's value is near 0. The curve is
+    each frame's value of the edit over the source's mean.
 
     Args:
         still: what to say if the source's mean is 0.
@@ -73,21 +75,20 @@ def ratio_measure(
     both = np.isfinite(edited) & np.isfinite(source)
     if not both.any():
         return Measure(name, None, meaning, "x", better, missing)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        curve = np.where(both & (source > 0), edited / source, np.nan)
-    if source[both].mean() <= 0:
+    floor = float(source[both].mean())
+    if floor <= 0:
         return Measure(name, None, meaning, "x", better, still)
-    return Measure(name, float(edited[both].mean() / source[both].mean()), meaning, "x", better, "", curve)
+    return mean_measure(name, np.where(both, edited / floor, np.nan), meaning, "x", better)
 
 
 class Missing:
     """A metric that cannot be measured here, and says why under the names that it would have."""
 
-    def __init__(self, measures: Iterable[tuple[str, str]], reason: str) -> None:
-        """Names with their meanings, and what to do about it."""
-        self._measures = [Measure(name, None, meaning, missing=reason) for name, meaning in measures]
+    def __init__(self, measures: Iterable[Measure], reason: str) -> None:
+        """What it would have said, but for the values; and what to do about it."""
+        self._measures = [replace(measure, value=None, missing=reason, curve=None) for measure in measures]
 
-    def update(self, pair: object) -> None:
+    def update(self, pair: FramePair) -> None:
         """Nothing is looked at."""
 
     def measures(self) -> list[Measure]:

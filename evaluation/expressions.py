@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.curves import Curves, mean_measure
 from evaluation.landmark_distance import NO_FACE
 from evaluation.measurement import FramePair, Measure
-from evaluation.series import LEAST_FRAMES, correlation
+from evaluation.series import LEAST_FRAMES, agreement
 
 FOLLOWED = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker")
 LEAST_DEVIATION = 0.01
@@ -36,7 +36,9 @@ class ExpressionsKept:
             self._edited.add({})
             return
         source, edited = pair.source_face.expression, pair.edited_face.expression
-        self._error.add({"error": float(np.abs(edited - source).mean())})
+        # A detector that scores expressions has no score for some of them.
+        known = np.isfinite(source) & np.isfinite(edited)
+        self._error.add({"error": float(np.abs(edited - source)[known].mean())} if known.any() else {})
         places = {name: place for name, place in self._places.items() if place is not None}
         self._source.add({name: float(source[place]) for name, place in places.items()})
         self._edited.add({name: float(edited[place]) for name, place in places.items()})
@@ -54,15 +56,11 @@ class ExpressionsKept:
 
     def _correlation(self, name: str) -> Measure:
         source, edited = self._source[name], self._edited[name]
-        value = correlation(source, edited, LEAST_DEVIATION)
-        return Measure(
-            f"correlation_{name}",
-            value,
-            f"Pearson's correlation over time of {name} in edit and source: 1 if the motion is kept.",
-            better="higher",
-            missing="" if value is not None else self._why_not(name),
-            curve=np.abs(edited - source),
-        )
+        curve = agreement(source, edited, LEAST_DEVIATION)
+        meaning = f"Pearson's correlation over time of {name} in edit and source: 1 if the motion is kept."
+        if curve is None:
+            return Measure(f"correlation_{name}", None, meaning, better="higher", missing=self._why_not(name))
+        return mean_measure(f"correlation_{name}", curve, meaning, better="higher")
 
     def _why_not(self, name: str) -> str:
         source, edited = self._source[name], self._edited[name]

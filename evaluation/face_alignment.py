@@ -30,6 +30,12 @@ def moved(points: Float[np.ndarray, "points 2"], matrix: Float[np.ndarray, "2 3"
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
+def inverted(matrix: Float[np.ndarray, "2 3"]) -> Float[np.ndarray, "2 3"]:
+    """The matrix that takes the moved points back."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([back, -(back @ matrix[:, 2:])], axis=1)
+
+
 def iris_distance(landmarks: Float[np.ndarray, "478 2"]) -> float:
     """Pixels between the centres of the irises."""
     return float(np.linalg.norm(landmarks[IRISES[0], :2] - landmarks[IRISES[1], :2]))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from evaluation.face_alignment import similarity_onto
+from evaluation.face_alignment import inverted, moved, similarity_onto
 from evaluation.measurement import Picture
 from evaluation.ncnn_network import NcnnNetwork
 from evaluation.weights import FACE_EMBEDDING
@@ -68,8 +68,14 @@ def upright_face(picture: Picture, landmarks: Float[np.ndarray, "478 2"]) -> Fac
     matrix = similarity_onto(landmarks[list(FIVE_POINTS), :2] - 0.5, FIVE_PLACES)
     scale = float(np.hypot(*matrix[:, 0]))
     if scale < 0.5:
-        # A large face would be sampled at points far apart: it is blurred to the size that it will have.
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.5 / scale - 0.5)
-    return cv2.warpAffine(
-        picture, matrix, (FACE_SIZE, FACE_SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
+        # A large face would be sampled at points far apart: it is blurred to the size that it will have, and only it.
+        blur = 0.5 / scale - 0.5
+        corners = moved(np.array([[0, 0], [0, FACE_SIZE], [FACE_SIZE, 0], [FACE_SIZE, FACE_SIZE]]), inverted(matrix))
+        margin = 4 * blur + 2
+        left, top = np.floor(corners.min(axis=0) - margin).clip(0).astype(int)
+        right, bottom = np.ceil(corners.max(axis=0) + margin).clip(0).astype(int)
+        if left < min(right, picture.shape[1]) and top < min(bottom, picture.shape[0]):
+            picture = cv2.GaussianBlur(picture[top:bottom, left:right], (0, 0), blur)
+            matrix = np.concatenate([matrix[:, :2], moved(np.array([[left, top]]), matrix).T], axis=1)
+    size = (FACE_SIZE, FACE_SIZE)
+    return cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

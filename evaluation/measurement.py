@@ -64,7 +64,8 @@ class Measure:
     missing: str = ""
     """Why there is no value, and what to do about it."""
     curve: Float[np.ndarray, "frames"] | None = None
-    """The number of every pair handed over, in order; NaN where it was not measured."""
+    """The number of every pair handed over, in order; NaN where it was not measured. Its mean over the other frames is
+    the value, so that two edits' frames can be compared one by one."""
 
 
 class Metric(Protocol):

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 
 from evaluation import clip_similarity, identity, perceptual_distance
-from evaluation.areas import AREAS
 from evaluation.background import BackgroundKept
 from evaluation.clip_model import load_clip
 from evaluation.clip_similarity import ClipSimilarity
@@ -21,7 +20,7 @@ from evaluation.identity import IdentityKept
 from evaluation.landmark_distance import LandmarkDistance
 from evaluation.lip_sync import LipSync
 from evaluation.matte_overlap import MatteOverlap
-from evaluation.measurement import Metric
+from evaluation.measurement import Measure, Metric
 from evaluation.optical_flow import DenseInverseSearch, FlowEstimator
 from evaluation.perceptual_distance import PerceptualDistance, load_alexnet
 from evaluation.raft import RaftSmall
@@ -108,14 +107,14 @@ def build_flow(config: MetricsConfig, device: torch.device | str = "cpu") -> Flo
 def _identity(config: MetricsConfig, device: torch.device | str) -> Metric:
     return _or_missing(
         lambda: IdentityKept(MobileFaceNet(find_weights(FACE_EMBEDDING, config.weights_dir), device)),
-        list(identity.MEANINGS.items()),
+        [Measure(name, None, meaning, better="higher") for name, meaning in identity.MEANINGS.items()],
     )
 
 
 def _perceptual(config: MetricsConfig, device: torch.device | str) -> Metric:
     return _or_missing(
         lambda: PerceptualDistance(load_alexnet(find_weights(ALEXNET, config.weights_dir), device)),
-        [perceptual_distance.meaning_of(area) for area in AREAS],
+        [Measure(name, None, meaning, better="lower") for name, meaning in perceptual_distance.MEANINGS.items()],
     )
 
 
@@ -127,12 +126,15 @@ def _clip(config: MetricsConfig, question: EditQuestion, device: torch.device | 
             question.edited_caption,
             config.clip_interval,
         ),
-        list(clip_similarity.MEANINGS.items()),
+        [
+            Measure(name, None, meaning, better=clip_similarity.better_of(name))
+            for name, meaning in clip_similarity.MEANINGS.items()
+        ],
     )
 
 
-def _or_missing(build: Callable[[], Metric], measures: Sequence[tuple[str, str]]) -> Metric:
-    """The metric, or what to say in its place where its weights or their package are not on this machine."""
+def _or_missing(build: Callable[[], Metric], measures: Sequence[Measure]) -> Metric:
+    """The metric, or what it would have said where its weights or their package are not on this machine."""
     try:
         return build()
     except (MissingWeightsError, ImportError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
@@ -28,9 +28,10 @@ WORKING_SIZE = 512
 """Longer side, in pixels, of the pictures that are compared; larger ones are shrunk."""
 
 
-def meaning_of(area: str) -> tuple[str, str]:
-    """A measure's name and meaning."""
-    return f"lpips{area}", f"LPIPS with AlexNet (Zhang et al. 2018), {AREAS[area]}, at most {WORKING_SIZE} pixels."
+MEANINGS = {
+    f"lpips{area}": f"LPIPS with AlexNet (Zhang et al. 2018), {where}, at most {WORKING_SIZE} pixels."
+    for area, where in AREAS.items()
+}
 
 
 class PerceptualDistance:
@@ -38,24 +39,22 @@ class PerceptualDistance:
 
     def __init__(self, network: _LPIPS) -> None:
         self._network = network
-        self._curves = Curves(AREAS)
+        self._curves = Curves(MEANINGS)
 
     def update(self, pair: FramePair) -> None:
         """Compare the two pictures in every area that is known."""
         pair = shrink(pair, WORKING_SIZE)
         whole, places = perceptual_difference(self._network, pair.source, pair.edited)
-        numbers = {area: weighted_mean(places, weight) for area, weight in area_weights(pair).items()}
-        self._curves.add({**numbers, "": whole})
+        numbers = {f"lpips{area}": weighted_mean(places, weight) for area, weight in area_weights(pair).items()}
+        self._curves.add({**numbers, "lpips": whole})
 
     def measures(self) -> list[Measure]:
         """LPIPS in every area."""
         missing = "No frame's matte or landmarks are known, so this part of it cannot be told."
-        return [mean_measure(*_reordered(area, self._curves[area]), better="lower", missing=missing) for area in AREAS]
-
-
-def _reordered(area: str, curve: Float[np.ndarray, "frames"]) -> tuple[str, Float[np.ndarray, "frames"], str]:
-    name, meaning = meaning_of(area)
-    return name, curve, meaning
+        return [
+            mean_measure(name, self._curves[name], meaning, better="lower", missing=missing)
+            for name, meaning in MEANINGS.items()
+        ]
 
 
 def perceptual_difference(

@@ -97,9 +97,9 @@ class FinishedRun:
 
     def target(self, prompt: EditPrompt) -> Callable[[int], Picture] | None:
         """What the run's editor alone makes of a frame, where that costs little and is the same every time."""
-        if self.pipeline.editor != "offline":
+        if self.pipeline.editor.name != "offline":
             return None
-        return editor_target(OfflineEditor(self.pipeline.offline), prompt, self.clip)
+        return editor_target(OfflineEditor(self.pipeline.editor.offline), prompt, self.clip)
 
     def render_missing(self) -> None:
         """Render what is not there, or older than the run's last checkpoint, in one pass over the source.

@@ -5,11 +5,9 @@ CIEDE2000 after shrinking, so that it is the look that counts and not where each
 target is the way that the edit had to go.
 """
 
-import numpy as np
-
 from evaluation.areas import SURELY_PERSON, person_and_region
 from evaluation.color_difference import ciede2000, to_lab
-from evaluation.curves import Curves, mean_measure
+from evaluation.curves import Curves, mean_measure, mean_of
 from evaluation.measurement import FramePair, Measure
 from evaluation.shrinking import shrink
 
@@ -75,11 +73,8 @@ class TargetFit:
             "mean colour difference from the target and the source's; 1 is all of it, 0 an unedited frame."
         )
         left, way = self._curves["to_target"], self._curves["way"]
-        with np.errstate(invalid="ignore"):
-            curve = np.where(way >= LEAST_WAY, 1 - left / np.maximum(way, LEAST_WAY), np.nan)
-        there = np.isfinite(curve)
-        if not there.any():
-            reason = "The target looks like the source." if np.isfinite(way).any() else missing
+        whole_way = mean_of(way)
+        if whole_way is None or whole_way < LEAST_WAY:
+            reason = missing if whole_way is None else "The target looks like the source."
             return Measure("target_reached", None, meaning, better="higher", missing=reason)
-        value = 1 - float(left[there].mean() / way[there].mean())
-        return Measure("target_reached", value, meaning, better="higher", curve=curve)
+        return mean_measure("target_reached", 1 - left / whole_way, meaning, better="higher")

@@ -119,8 +119,8 @@ class CompiledLookUp(torch.autograd.Function):
         ctx.save_for_backward(unit_positions, frame)  # pyright: ignore[reportAttributeAccessIssue]
         ctx.shape, ctx.resolutions = blended.shape, np.array(resolutions)  # pyright: ignore
         features = torch.empty(len(frame), blended.shape[1] * blended.shape[3])
-        arrays = (array.detach().contiguous().numpy() for array in (unit_positions, frame, blended, features))
-        gather(*arrays, np.array(resolutions))
+        positions, frames, tables = (values.detach().contiguous() for values in (unit_positions, frame, blended))
+        gather(positions.numpy(), frames.numpy(), tables.numpy(), features.numpy(), np.array(resolutions))
         return features
 
     @staticmethod
@@ -128,8 +128,8 @@ class CompiledLookUp(torch.autograd.Function):
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, None, Tensor, None]:  # pyright: ignore
         unit_positions, frame = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
         tables = torch.zeros(ctx.shape)  # pyright: ignore[reportAttributeAccessIssue]
-        arrays = (array.contiguous().numpy() for array in (unit_positions, frame, tables, gradient))
-        scatter(*arrays, ctx.resolutions)  # pyright: ignore[reportAttributeAccessIssue]
+        positions, frames, gradients = (values.contiguous().numpy() for values in (unit_positions, frame, gradient))
+        scatter(positions, frames, tables.numpy(), gradients, ctx.resolutions)  # pyright: ignore
         return None, None, tables, None
 
 

@@ -11,15 +11,14 @@ frames are also measured on the way, while the clock stands still.
 
 import tempfile
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import tyro
-from measuring import circumstances, peak_memory_bytes, spread_evenly, use_threads, write_measurements
-from nerfstudio.configs.method_configs import all_methods
+from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
+from nerf_methods import ours
 from nerfstudio.utils.rich_utils import CONSOLE
 from reconstruction_quality import (
     HELD_OUT_INTERVAL,
@@ -32,9 +31,10 @@ from reconstruction_quality import (
 from rich.table import Table
 from timed_training import TimedTraining
 
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig, PortraitEditTrainerConfig
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 from tracking.track import find_or_track
 
 SHEET_FRAMES = 6
@@ -79,7 +79,10 @@ def main(arguments: Arguments) -> None:
         clip = find_or_track(arguments.clip)
     use_threads(arguments.threads)
     with nullcontext(arguments.keep) if arguments.keep else tempfile.TemporaryDirectory() as folder:
-        config = configure(clip, arguments.steps, Path(folder))
+        config = ours(clip, Path(folder))
+        assert isinstance(config.pipeline, PortraitEditPipelineConfig)
+        if arguments.steps is not None:
+            config.pipeline.reconstruction_steps = arguments.steps
         budget = None if arguments.minutes is None else 60 * arguments.minutes
         training = TimedTraining(config, budget_seconds=budget)
         curve = train(training, config.pipeline.reconstruction_steps, [*sorted(arguments.at), arguments.minutes])
@@ -96,8 +99,7 @@ def train(training: TimedTraining, steps: int, minutes: list[float | None]) -> l
     for moment in minutes[:-1]:
         assert moment is not None
         training.train_for(60 * moment)
-        pipeline = training.trainer.pipeline
-        held_out = mean_quality(render_all(pipeline.model, filmed_frames(pipeline.datamanager.eval_dataset)))
+        held_out = mean_quality(render_all(training.model, filmed_frames(training.datamanager.eval_dataset)))
         curve.append({"minutes": round(training.seconds / 60, 3), "steps": training.steps, "held_out": held_out})
     if minutes[-1] is None:
         training.train_steps(steps)
@@ -110,12 +112,10 @@ def measure(
     training: TimedTraining, clip: TrackedClip, curve: list[dict[str, Any]], arguments: Arguments
 ) -> dict[str, Any]:
     """Compare held-out and training frames with what was filmed, and write it down."""
-    pipeline = training.trainer.pipeline
-    assert isinstance(pipeline, PortraitEditPipeline)
-    datamanager = pipeline.datamanager
-    held_out = render_all(pipeline.model, filmed_frames(datamanager.eval_dataset))
+    datamanager = training.datamanager
+    held_out = render_all(training.model, filmed_frames(datamanager.eval_dataset))
     rows = spread_evenly(len(datamanager.train_dataset), len(held_out))
-    seen = render_all(pipeline.model, filmed_frames(datamanager.train_dataset, rows))
+    seen = render_all(training.model, filmed_frames(datamanager.train_dataset, rows))
     measurements = {
         "what": "reconstruction of held-out frames",
         **circumstances(),
@@ -130,7 +130,7 @@ def measure(
         },
         "steps": training.steps,
         "rays_per_step": datamanager.config.train_num_rays_per_batch,
-        "device": str(pipeline.device),
+        "device": str(training.model.device),
         "set_up_seconds": round(training.set_up_seconds, 2),
         "training_seconds": round(training.seconds, 2),
         "milliseconds_per_step": round(1000 * training.seconds / training.steps, 2),
@@ -145,20 +145,6 @@ def measure(
     chosen = [held_out[i] for i in spread_evenly(len(held_out), SHEET_FRAMES)]
     write_png(arguments.output.with_suffix(".png"), contact_sheet(chosen))
     return measurements
-
-
-def configure(clip: TrackedClip, steps: int | None, outputs: Path) -> PortraitEditTrainerConfig:
-    """The method as registered, without prompts, with frames held out."""
-    config = deepcopy(all_methods["portrait-edit"])
-    assert isinstance(config, PortraitEditTrainerConfig)
-    pipeline = config.pipeline
-    assert isinstance(pipeline, PortraitEditPipelineConfig)
-    pipeline.datamanager.data = clip.root
-    pipeline.datamanager.dataparser.held_out_interval = HELD_OUT_INTERVAL
-    if steps is not None:
-        pipeline.reconstruction_steps = steps
-    config.output_dir, config.experiment_name, config.vis = outputs, clip.root.name, "tensorboard"
-    return config
 
 
 def summary(measurements: dict[str, Any]) -> Table:

@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
-
-
-def spread_evenly(count: int, wanted: int) -> list[int]:
-    """So many of the numbers below `count`, evenly spread, each once."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 def circumstances() -> dict[str, Any]:
@@ -42,8 +36,8 @@ def circumstances() -> dict[str, Any]:
 def use_threads(threads: int) -> None:
     """Compute on so many threads from now on, in torch and, where it is there, numba.
 
-    numba comes first: when its OpenMP layer starts, it sets the threads of all that uses OpenMP in the process, torch
-    too, to the number of cores. With both cores busy that made a training step seven times slower.
+    numba comes first: when its OpenMP layer starts, everything in the process that uses OpenMP gets as many threads as
+    there are cores, torch too. With both cores busy that made a training step seven times slower.
     """
     if find_spec("numba") is not None:
         import numba

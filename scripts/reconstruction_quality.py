@@ -11,38 +11,35 @@ of the clip's images:
     ssim              structural similarity of the whole frame (Wang et al. 2004; Gaussian window, deviation 1.5)
     lpips             learned perceptual distance of the whole frame (Zhang et al. 2018; AlexNet), where its weights are
 
-Each is computed for every frame by itself; what is reported is the mean over frames (of decibels, for the PSNRs). SSIM
-and PSNR of the whole frame include the background outside the matte, which is exact wherever the avatar is clear.
+They are the definitions of the evaluation room, on 8-bit pictures. Each is computed for every frame by itself; what is
+reported is the mean over frames (of decibels, for the PSNRs). SSIM and PSNR of the whole frame include the background
+outside the matte, which is exact wherever the avatar is clear.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
-from torch import Tensor, nn
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torch import Tensor
+from torchmetrics.functional.image.lpips import _LPIPS
 
+from evaluation.areas import EYES, MOUTH, face_boxes
+from evaluation.image_quality import psnr, ssim_map, weighted_mean
+from evaluation.measurement import Picture
+from evaluation.perceptual_distance import load_alexnet, perceptual_difference
+from evaluation.weights import ALEXNET, MissingWeightsError, find_weights
 from stage2_nerf.datamanager import PortraitDataset
 from stage2_nerf.losses import over
-from stage2_nerf.portrait_model import psnr
 from tracking.clip import TrackedClip
-from tracking.face_regions import LEFT_EYE, OUTER_LIPS, RIGHT_EYE
 
 HELD_OUT_INTERVAL = 8
 """Every so many-th tracked frame is not trained on."""
-BOX_MARGIN = 0.25
-"""What is added to the boxes around mouth and eyes on every side, as a fraction of their width."""
-LPIPS_BACKBONE = "alexnet-owt-7be5be79.pth"
-"""torchvision's file of AlexNet's weights, below `hub/checkpoints/` of torch's folder."""
-
-Picture = UInt8[np.ndarray, "height width 3"]
 
 
 class Avatar(Protocol):
@@ -132,54 +129,34 @@ def render(avatar: Avatar, frame: FilmedFrame) -> RenderedFrame:
     if torch.device(avatar.device).type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
-    rendered = over(outputs["foreground"].cpu(), outputs["accumulation"].cpu(), frame.background).clamp(0, 1)
-    return RenderedFrame(to_levels(frame.image), to_levels(rendered), compare(rendered, frame), seconds)
+    picture = over(outputs["foreground"].cpu(), outputs["accumulation"].cpu(), frame.background).clamp(0, 1)
+    rendered = to_levels(picture)
+    return RenderedFrame(to_levels(frame.image), rendered, compare(rendered, frame), seconds)
 
 
-def compare(rendered: Float[Tensor, "height width 3"], frame: FilmedFrame) -> FrameQuality:
+def compare(rendered: Picture, frame: FilmedFrame) -> FrameQuality:
     """How close a rendered frame is to the filmed one; the module says what each number is."""
-    height, width = frame.matte.shape[:2]
-    everywhere = torch.ones_like(frame.matte)
-    mouth, eyes = (
-        landmark_box(frame.landmarks[list(points)], height, width) for points in (OUTER_LIPS, (*LEFT_EYE, *RIGHT_EYE))
-    )
-    pair = (rendered.permute(2, 0, 1)[None], frame.image.permute(2, 0, 1)[None])
-    ssim = structural_similarity_index_measure(*pair, data_range=1.0)
-    assert isinstance(ssim, Tensor)
-    perceptual = perceptual_distance()
+    filmed = to_levels(frame.image)
+    first, second = (picture.astype(np.float32) / 255 for picture in (rendered, filmed))
+    boxes = face_boxes(frame.landmarks, *rendered.shape[:2])
+    network = perceptual_network()
     return FrameQuality(
-        psnr_in_matte=float(psnr(rendered, frame.image, frame.matte)),
-        psnr=float(psnr(rendered, frame.image, everywhere)),
-        psnr_mouth=float(psnr(rendered[mouth], frame.image[mouth], everywhere[mouth])),
-        psnr_eyes=float(psnr(rendered[eyes], frame.image[eyes], everywhere[eyes])),
-        ssim=float(ssim),
-        lpips=None if perceptual is None else float(perceptual(*pair)),
+        psnr_in_matte=psnr(first, second, frame.matte[..., 0].numpy()),
+        psnr=psnr(first, second),
+        psnr_mouth=psnr(first[boxes[MOUTH]], second[boxes[MOUTH]]),
+        psnr_eyes=psnr(first[boxes[EYES]], second[boxes[EYES]]),
+        ssim=weighted_mean(ssim_map(first, second), None),
+        lpips=None if network is None else perceptual_difference(network, rendered, filmed)[0],
     )
-
-
-def landmark_box(points: Float[np.ndarray, "points 2"], height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the widened box around landmarks, as far as the picture goes."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = BOX_MARGIN * (high[0] - low[0])
-    left, top = np.floor(low - margin).clip(0).astype(int)
-    right, bottom = np.ceil(high + margin).clip(max=(width, height)).astype(int)
-    return slice(top, bottom), slice(left, right)
-
-
-def lpips_backbone() -> Path:
-    """Where AlexNet's weights are looked for."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
 
 
 @cache
-def perceptual_distance() -> nn.Module | None:
-    """LPIPS of pictures in [0, 1], or none where its weights are not on this machine: nothing is downloaded."""
-    if not lpips_backbone().is_file():
+def perceptual_network() -> _LPIPS | None:
+    """LPIPS' network, or none where its weights are not on this machine."""
+    try:
+        return load_alexnet(find_weights(ALEXNET))
+    except MissingWeightsError:
         return None
-    # Building it reads the weights, so nothing is imported where they are not.
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-
-    return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
 
 
 def mean_quality(frames: Sequence[RenderedFrame]) -> dict[str, float | None]:
@@ -193,11 +170,9 @@ def mean_quality(frames: Sequence[RenderedFrame]) -> dict[str, float | None]:
 
 def what_is_missing() -> dict[str, str]:
     """The measures that have no numbers on this machine, and what to do about it."""
-    if perceptual_distance() is not None:
+    if perceptual_network() is not None:
         return {}
-    return {
-        "lpips": f"AlexNet's weights are not here: put torchvision's {LPIPS_BACKBONE} into torch's hub/checkpoints."
-    }
+    return {"lpips": f"The weights of {ALEXNET.what} are not on this machine: {ALEXNET.source}."}
 
 
 def to_levels(image: Float[Tensor, "height width 3"]) -> Picture:

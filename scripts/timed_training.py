@@ -6,47 +6,71 @@ the pace so far: at half of the budget every method is half way down its schedul
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from baseline_avatar import BaselineAvatar
 from nerfstudio.engine.callbacks import TrainingCallbackLocation
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils import writer
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.portrait_model import PortraitModel
 
+AvatarModel = PortraitModel | BaselineAvatar
+"""Models that render a person without a background."""
+
+WALL_CLOCK = time.perf_counter
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
 
 
 class TimedTraining:
     """A training that goes on by the clock or by steps."""
 
-    def __init__(self, config: TrainerConfig, *, budget_seconds: float | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self, config: TrainerConfig, *, budget_seconds: float | None = None, clock: Callable[[], float] = WALL_CLOCK
+    ) -> None:
         """Set everything up: the clock does not run yet.
 
         Args:
             config: the method; its data, and where its run goes, filled in.
             budget_seconds: how long training will take in all; none if its length is a number of steps.
-            seed: of all random numbers; the configuration's own if none is given.
+            clock: what tells the seconds; `time.process_time` where other programs compute on the same cores.
         """
         self.config = config
         self.budget_seconds = budget_seconds
-        np.random.seed(config.machine.seed if seed is None else seed)
-        torch.manual_seed(config.machine.seed if seed is None else seed)
-        start = time.perf_counter()
+        self.clock = clock
+        np.random.seed(config.machine.seed)
+        torch.manual_seed(config.machine.seed)
+        start = clock()
         config.set_timestamp()
         config.save_config()
         self.trainer: Trainer = config.setup(local_rank=0, world_size=1)
         self.trainer.setup()
         stop_writing()
-        self.set_up_seconds = time.perf_counter() - start
+        self.set_up_seconds = clock() - start
         self.seconds = 0.0
         """Time spent on training steps."""
         self.step_seconds: list[float] = []
         """What each step took."""
+
+    @property
+    def model(self) -> AvatarModel:
+        """What is trained."""
+        model = self.trainer.pipeline.model
+        assert isinstance(model, AvatarModel)
+        return model
+
+    @property
+    def datamanager(self) -> PortraitDataManager:
+        """The frames that it is trained on and evaluated with."""
+        datamanager = self.trainer.pipeline.datamanager
+        assert isinstance(datamanager, PortraitDataManager)
+        return datamanager
 
     @property
     def steps(self) -> int:
@@ -74,14 +98,14 @@ class TimedTraining:
         if self.budget_seconds is not None and self.steps:
             self.expect(max(self.steps + 1, round(self.steps * self.budget_seconds / self.seconds)))
         step = self.trainer.step = self.steps
-        start = time.perf_counter()
+        start = self.clock()
         self.trainer.pipeline.train()
         self.run_callbacks(TrainingCallbackLocation.BEFORE_TRAIN_ITERATION, step)
         self.trainer.train_iteration(step)
         self.run_callbacks(TrainingCallbackLocation.AFTER_TRAIN_ITERATION, step)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.step_seconds.append(time.perf_counter() - start)
+        self.step_seconds.append(self.clock() - start)
         self.seconds += self.step_seconds[-1]
 
     def run_callbacks(self, location: TrainingCallbackLocation, step: int) -> None:

@@ -23,7 +23,7 @@ from stage2_nerf.frame_cache import open_frames
 from stage2_nerf.frame_columns import FrameColumn
 from stage2_nerf.frame_store import FrameStore
 from stage2_nerf.losses import over
-from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, expression_rarity
+from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 
@@ -38,6 +38,11 @@ class PortraitDataset(InputDataset):
         super().__init__(replace(dataparser_outputs, metadata={}), scale_factor)
         self.metadata = dataparser_outputs.metadata
         self._dataparser_outputs = dataparser_outputs
+
+    @property
+    def dataparser_outputs(self) -> DataparserOutputs:
+        """What the dataset was made from."""
+        return self._dataparser_outputs
 
     def get_metadata(self, data: dict[str, Any]) -> dict[str, UInt8[Tensor, "height width channels"]]:
         """Matte (0 to 255), region labels and background of the frame, each image-shaped."""
@@ -92,6 +97,20 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     config: PortraitDataManagerConfig
     train_pixel_sampler: PortraitPixelSampler
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.train_dataparser_outputs = self.train_dataset.dataparser_outputs
+
+    def create_eval_dataset(self) -> PortraitDataset:
+        """The evaluation frames, as nerfstudio makes them.
+
+        It would go on to compare the size of every training camera with the first one's, which takes 20 seconds for
+        10,000 frames, and does so only where it finds the dataparser's outputs. Ours are all of one size.
+        """
+        dataset = super().create_eval_dataset()
+        self.train_dataparser_outputs = None  # pyright: ignore[reportAttributeAccessIssue]
+        return dataset
+
     def setup_train(self) -> None:
         """Set up what training rays are drawn with. nerfstudio's own way would decode the whole clip into floats."""
         self.image_batch = self.columns_of(self.train_dataset)
@@ -99,10 +118,9 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         sampler = self._get_pixel_sampler(self.train_dataset, self.config.train_num_rays_per_batch)
         assert isinstance(sampler, PortraitPixelSampler)
         self.train_pixel_sampler = sampler
-        own_expressions = self.train_dataset.metadata["clip"].track.expression[self.frame_numbers]
-        sampler.frame_weights = expression_rarity(
-            torch.from_numpy(own_expressions).float(), sampler.config.rare_expression_weight
-        )
+        track = self.train_dataset.metadata["clip"].track
+        expressions = torch.from_numpy(track.expression[self.frame_numbers]).float()
+        sampler.frame_weights = frame_weights(sampler.config, expressions, track.flags[self.frame_numbers])
         self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
 
     def setup_eval(self) -> None:
@@ -141,6 +159,14 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
             "labels": FrameColumn(partial(pixels, "labels"), frames, *size, 1),
             "background": FrameColumn(background, frames, *size, 3),
         }
+
+    def share_rays(self, processes: int) -> None:
+        """Draw only one of so many processes' share of the rays of every training step."""
+        if self.test_mode == "inference" or processes == 1:
+            return
+        sampler = self.train_pixel_sampler
+        sampler.set_num_rays_per_batch(max(1, self.config.train_num_rays_per_batch // processes))
+        sampler.frames_per_batch = max(1, sampler.config.frames_per_batch // processes)
 
     def __len__(self) -> int:
         return len(self.train_dataset)

@@ -10,6 +10,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ class FrameStore(ABC):
         """Edited images of the frames whose records are in memory; anything where a frame is not edited."""
 
     @abstractmethod
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
-        """Where in the pool frames lie; they are brought there if need be. At most `POOL_FRAMES` different ones."""
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
+        """Where in the pool frames lie; they are brought there if need be. At most `POOL_FRAMES`, all different."""
 
     @abstractmethod
     def write_edit(self, frame: int, image: UInt8[np.ndarray, "height width 3"]) -> None:
@@ -163,7 +164,7 @@ class MemoryFrames(FrameStore):
             self._edits = torch.empty(len(self), self.layout.image_size, dtype=torch.uint8)
         return self._edits
 
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
         return frame
 
     def _groups(self, frame: Int[Tensor, "pixels"]) -> Iterator[tuple[slice, Int[Tensor, "pixels"]]]:
@@ -191,7 +192,7 @@ class FileFrames(FrameStore):
         self._first_byte = first_byte
         self._pool = torch.empty(POOL_FRAMES, layout.size, dtype=torch.uint8)
         self._edits = torch.empty(POOL_FRAMES, layout.image_size, dtype=torch.uint8)
-        self._edits_file: "tempfile._TemporaryFileWrapper[bytes] | None" = None
+        self._edits_file: FileIO | None = None
         self._place_of: OrderedDict[int, int] = OrderedDict()
 
     @property
@@ -202,9 +203,8 @@ class FileFrames(FrameStore):
     def edits(self) -> UInt8[Tensor, "places image_bytes"]:
         return self._edits
 
-    def places(self, frame: Int[Tensor, "pixels"]) -> Int[Tensor, "pixels"]:
-        distinct, which = torch.unique(frame, return_inverse=True)
-        wanted: list[int] = distinct.tolist()
+    def places(self, frame: Int[Tensor, "frames"]) -> Int[Tensor, "frames"]:
+        wanted: list[int] = frame.tolist()
         assert len(wanted) <= POOL_FRAMES
         for number in wanted:
             if number in self._place_of:
@@ -215,7 +215,7 @@ class FileFrames(FrameStore):
                 place = self._place_of.popitem(last=False)[1] if full else len(self._place_of)
                 self._read(number, place)
                 self._place_of[number] = place
-        return torch.tensor([self._place_of[number] for number in wanted])[which]
+        return torch.tensor([self._place_of[number] for number in wanted])
 
     def write_edit(self, frame: int, image: UInt8[np.ndarray, "height width 3"]) -> None:
         try:
@@ -229,7 +229,7 @@ class FileFrames(FrameStore):
 
     def _read(self, frame: int, place: int) -> None:
         start = self._first_byte + frame * self.layout.size
-        os.preadv(self._file.fileno(), [memoryview(self._pool[place].numpy())], start)
+        os.preadv(self._file.fileno(), [self._pool[place].numpy().data], start)
         if self._edits_file is not None and self.edited[frame]:
             start = frame * self.layout.image_size
-            os.preadv(self._edits_file.fileno(), [memoryview(self._edits[place].numpy())], start)
+            os.preadv(self._edits_file.fileno(), [self._edits[place].numpy().data], start)

@@ -120,6 +120,19 @@ def test_the_proxies_cover_the_person(tiny_clip, tiny_preset):
         assert (outputs["accumulation"][..., 0].numpy()[person] > 0).mean() > 0.995
 
 
+def test_a_chunk_of_rays_that_meet_no_torso_is_rendered(tiny_clip, tiny_preset):
+    """A frame of 256 x 256 has such chunks: its uppermost rows."""
+    config = deepcopy(tiny_preset.pipeline)
+    config.datamanager.data = tiny_clip.root
+    data = config.datamanager.setup(device="cpu", test_mode="val")
+    scene = data.train_dataset
+    model = config.model.setup(scene_box=scene.scene_box, num_train_data=16, metadata=scene.metadata)
+    model.torso_sampler.hull.zero_()
+    model.torso_sampler.density.zero_()
+    accumulation = model.render_frame(data.camera(3))["accumulation"]
+    assert 0.1 < accumulation.mean() < 0.9
+
+
 def test_a_clip_fitted_with_another_head_model_is_refused(tiny_clip):
     from stage2_nerf.clip_dataparser import PortraitClipDataParserConfig, person
 
