@@ -40,16 +40,21 @@ class CropSurroundings:
     """What the frame would show without the person, in [0, 1]."""
     region: Float32[np.ndarray, "height width"]
     """How far each pixel may be edited, in [0, 1]."""
+    is_filmed_view: bool = True
+    """Whether the avatar is seen as the person was filmed: then it can only be near the matte."""
 
 
 def clean_alpha(
-    alpha: Float32[np.ndarray, "height width"], matte: Float32[np.ndarray, "height width"]
+    alpha: Float32[np.ndarray, "height width"], matte: Float32[np.ndarray, "height width"] | None
 ) -> Float32[np.ndarray, "height width"]:
-    """Opacity without fog: none below a threshold, and none further from the person than 5 % of the height."""
+    """Opacity without fog: none below a threshold, nor further from a matte that is given than 5 % of the height."""
+    clean = np.clip((alpha - LEAST_OPACITY) / (1 - 2 * LEAST_OPACITY), 0, 1)
+    if matte is None:
+        return clean
     reach = max(1, round(0.05 * alpha.shape[0]))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     near = cv2.dilate((matte > 0).astype(np.uint8), kernel)
-    return np.clip((alpha - LEAST_OPACITY) / (1 - 2 * LEAST_OPACITY), 0, 1) * near
+    return clean * near
 
 
 def paste_back(
@@ -72,7 +77,7 @@ def paste_back(
             return picture
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
 
-    opacity = clean_alpha(rendered.alpha, surroundings.matte)
+    opacity = clean_alpha(rendered.alpha, surroundings.matte if surroundings.is_filmed_view else None)
     gain = (opacity / np.maximum(rendered.alpha, 1e-6))[..., None]
     alpha = enlarged(opacity)[..., None]
     foreground = enlarged(rendered.foreground * gain)

@@ -16,13 +16,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stage1_edit.compositing import region_mask
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.clip_dataparser import clip_cameras
+from stage2_nerf.orbit import Swing, orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.trainer import told_what_to_lower
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.video import VideoReader
 from tracking.video_writer import Codec, VideoWriter, require_writable_video
+
+LOWER_WHEN_RENDERING = "eval_num_rays_per_chunk (the rays rendered at once) in the run's config.yml"
 
 
 @dataclass
@@ -42,6 +46,11 @@ class RenderConfig:
     """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
     detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
     """How much of the source's fine brightness to put back on the avatar."""
+    orbit: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None
+    """Let the camera swing around the head, this far to either side: held up to 25 degrees on a clip in which the head
+    turns. The source's fine brightness and the edit's region, which belong to the filmed view, are left out."""
+    orbit_seconds: float | None = None
+    """Seconds of one swing over both sides; the whole clip if not given."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
@@ -49,7 +58,11 @@ class RenderConfig:
 class PortraitRenderer:
     """Renders frames of a clip with a run's avatar."""
 
-    def __init__(self, pipeline: PortraitEditPipeline, clip: TrackedClip, detail: float) -> None:
+    def __init__(
+        self, pipeline: PortraitEditPipeline, clip: TrackedClip, detail: float, swing: Swing | None = None
+    ) -> None:
+        """Render a clip, from where it was filmed or with the camera swinging around the head."""
+        self.swing = swing
         self.pipeline = pipeline
         self.clip = clip
         self.detail = detail
@@ -71,16 +84,21 @@ class PortraitRenderer:
             return frame
         row = self.row_of_frame[number]
         self.pipeline.show(prompt)
-        with torch.no_grad():
-            outputs = self.pipeline.model.render_frame(self.cameras[row : row + 1])
+        camera = self.cameras[row : row + 1]
+        if self.swing is not None:
+            pivot = self.pipeline.model.head_field.box.mean(0)
+            camera = orbited(camera, pivot, self.swing.yaw_at(self.clip.seconds[number]))
+        outputs = self.pipeline.model.render_frame(camera)
         names = ("foreground", "original_foreground", "accumulation")
         foreground, original, alpha = (outputs[name].cpu().numpy().astype(np.float32) for name in names)
         matte = self.clip.matte(number)
         image = self.clip.image(number).astype(np.float32) / 255
-        surroundings = CropSurroundings(
-            matte, local_background(image, matte, self.plate), self.editable(number, matte, prompt)
-        )
+        background = local_background(image, matte, self.plate)
         rendered = RenderedCrop(foreground, original, alpha[..., 0])
+        if self.swing is not None:
+            surroundings = CropSurroundings(matte, background, np.ones_like(matte), is_filmed_view=False)
+            return paste_back(frame, self.clip.source.crop, rendered, surroundings, detail=0)
+        surroundings = CropSurroundings(matte, background, self.editable(number, matte, prompt))
         return paste_back(frame, self.clip.source.crop, rendered, surroundings, self.detail)
 
     def editable(
@@ -101,14 +119,20 @@ def find_config(given: Path | None) -> Path:
         UserError: there is none.
     """
     if given is None:
-        found = sorted(Path("outputs").glob("*/portrait-edit/*/config.yml"), key=lambda path: path.stat().st_mtime)
-        if not found:
-            raise UserError("There is no run below outputs/: train one, or name its config.yml with --load-config.")
-        return found[-1]
+        found = sorted(Path("outputs").glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for config in found:
+            if is_own_run(config):
+                return config
+        raise UserError("There is no run below outputs/: train one, or name its config.yml with --load-config.")
     config = given / "config.yml" if given.is_dir() else given
     if not config.is_file():
         raise UserError(f"{config} does not exist: give the config.yml of a finished run.")
     return config
+
+
+def is_own_run(config: Path) -> bool:
+    """Whether a config.yml is one of our methods', whatever its name."""
+    return PortraitEditPipelineConfig.__name__ in config.read_text(errors="replace")
 
 
 def choose_prompts(asked: str, prompts: list[EditPrompt]) -> list[EditPrompt | None]:
@@ -138,9 +162,13 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError(f"{config.output} exists: add --overwrite to replace it, or give another name.")
     if not 0 <= config.detail <= 1:
         raise UserError(f"--detail {config.detail} is not between 0 and 1.")
+    if config.orbit is not None and not abs(config.orbit) <= 90:
+        raise UserError(f"--orbit {config.orbit} would show the head's back, which no clip shows: give at most 90.")
+    if config.orbit_seconds is not None and not config.orbit_seconds > 0:
+        raise UserError(f"--orbit-seconds {config.orbit_seconds} is no duration: give more than 0.")
     require_writable_video(config.output, config.codec)
     run = find_config(config.load_config)
-    if PortraitEditPipelineConfig.__name__ not in run.read_text(errors="replace"):
+    if not is_own_run(run):
         raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
     _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
     assert isinstance(pipeline, PortraitEditPipeline)
@@ -149,7 +177,10 @@ def render_video(config: RenderConfig) -> Path:
         raise UserError("--prompt all needs --side-by-side: one video holds one edit.")
     clip: TrackedClip = pipeline.datamanager.train_dataset.metadata["clip"]
     reader = VideoReader(Path(clip.source.path))
-    renderer = PortraitRenderer(pipeline, clip, config.detail)
+    swing = None
+    if config.orbit is not None:
+        swing = Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
+    renderer = PortraitRenderer(pipeline, clip, config.detail, swing)
     panels = len(chosen) + config.side_by_side
     size = reader.properties.width * panels, reader.properties.height
     with VideoWriter(config.output, reader.properties, config.codec, size) as writer:
@@ -173,5 +204,5 @@ def follow_progress(reader: VideoReader, total: int) -> Iterator[tuple[int, int,
 def main() -> None:
     """Run `portrait-render`."""
     config = tyro.cli(RenderConfig, prog="portrait-render", description=RenderConfig.__doc__)
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), told_what_to_lower(LOWER_WHEN_RENDERING):
         render_video(config)

@@ -16,7 +16,8 @@ from tracking.clip import ClipFolder, write_png
 from tracking.crop import Crop
 from tracking.face_look import FaceLook, look_at_face
 from tracking.face_search import STRETCH_FRAMES
-from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig
+from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from tracking.face_look import FaceLook
+from tracking.spread_evenly import spread_evenly
 
 LEARNING_FRAMES = 400
 """Most frames that the regression is made from, spread over the clip."""
@@ -48,7 +49,7 @@ def foreign_share(
         return np.zeros(len(looks))
     seen = np.stack([look.is_seen for look in looks])
     design = _design(causes)
-    learning = np.unique(np.linspace(0, len(looks) - 1, LEARNING_FRAMES).round().astype(int))
+    learning = spread_evenly(len(looks), LEARNING_FRAMES)
     usual = np.maximum(np.median(np.stack([looks[row].colors for row in learning]), axis=0), 1).astype(np.float32)
     colors = np.stack([_at_usual_brightness(looks[row], usual) for row in learning])
     weights, spread = _regress(design[learning], colors, seen[learning], config)

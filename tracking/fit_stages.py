@@ -21,6 +21,7 @@ from tracking.head_solver import FocalPrior, solve_frames, solve_jointly
 from tracking.landmark_trust import INDEPENDENT_PATCHES
 from tracking.sequence_solver import Smoothness, solve_sequence
 from tracking.smoothing import noise_deviation
+from tracking.spread_evenly import spread_evenly
 
 FRAMES_PER_CHUNK = 64
 """Frames whose equations are set up at a time; bounds the memory used."""
@@ -149,7 +150,7 @@ class SequenceStage:
         The variance of an unknown is the diagonal of the inverse of the data's Hessian, times the variance of a
         landmark, times how many landmarks go wrong together.
         """
-        chosen = np.unique(np.linspace(0, len(states.translation) - 1, NOISE_SAMPLES).round().astype(int))
+        chosen = np.array(spread_evenly(len(states.translation), NOISE_SAMPLES))
         seen, sample = observations[chosen], states[chosen]
         neutral = problem.model.neutral(identity)
         hessian, gradient = normal_equations(
@@ -173,7 +174,7 @@ def spanning_frames(states: HeadStates, count: int) -> Int[np.ndarray, "chosen"]
     frames = len(states.translation)
     if frames <= count:
         return np.arange(frames)
-    chosen = np.unique(np.linspace(0, frames - 1, count // 2).round().astype(int)).tolist()
+    chosen = spread_evenly(frames, count // 2)
     rotation = states.rotation.astype(np.float64)
     turned = vector_from_rotation(rotation @ mean_rotation(rotation).T)
     features = np.concatenate([turned, np.log(-states.translation[:, 2:])], axis=1)

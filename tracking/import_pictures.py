@@ -21,7 +21,8 @@ from tracking.face_linking import FaceTrack
 from tracking.face_look import FaceLook, look_at_face
 from tracking.foreign_clip import ForeignClip
 from tracking.regions import Label
-from tracking.segmentation import PortraitFrame, PortraitSegmenter, SegmentationConfig, spread_evenly
+from tracking.segmentation import PortraitFrame, PortraitSegmenter, SegmentationConfig
+from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoFlowConfig, TorsoPicture, follow_torso
 from tracking.video import VideoReader
 

@@ -39,6 +39,7 @@ from tracking.clip import Intrinsics
 from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
 from tracking.head_problem import POSE_SIZE
+from tracking.spread_evenly import spread_evenly
 from tracking.surface_samples import FaceWindow, SurfaceSamples, cut_window, look_up, normalize_locally, seen_samples
 
 LEAST_SPREAD = 0.15
@@ -160,7 +161,7 @@ class PhotometricRefiner:
 
     def gather_texture(self, states: list[_State], read_image: ReadImage) -> list["Texture"]:
         """The texture at each blur, from frames spread over the clip."""
-        chosen = np.unique(np.linspace(0, len(states) - 1, self.config.texture_frames).round().astype(int))
+        chosen = spread_evenly(len(states), self.config.texture_frames)
         values = np.full((len(self.config.blurs), len(chosen), len(self.rest)), np.nan, np.float32)
         for column, row in enumerate(chosen):
             window, seen = self.look_at(states[row], read_image(int(self.frames[row])))

@@ -26,6 +26,7 @@ from tracking.head_model import HeadModel
 from tracking.head_problem import HeadStates
 from tracking.landmark_trust import OUTER_EYE_CORNERS, point_weights
 from tracking.sequence_solver import solve_sequence
+from tracking.spread_evenly import spread_evenly
 
 
 @dataclass
@@ -118,7 +119,7 @@ def align_poses(
     frames = np.flatnonzero(own.tracked)
     model = HeadModel.load()
     alignment = _first_alignment(_chosen(poses, frames), rigid_inverse(own.camera_to_head[frames]), config)
-    keyframes = frames[np.unique(np.linspace(0, len(frames) - 1, config.keyframes).round().astype(int))]
+    keyframes = frames[spread_evenly(len(frames), config.keyframes)]
     seen = _chosen(poses, keyframes)
     expression = own.expression.copy()
     for _ in range(config.rounds):

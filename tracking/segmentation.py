@@ -20,6 +20,7 @@ from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_part
 from tracking.matting import MatteConfig, PersonSegmenter, fit_within, refine_matte, shared_segmenter
 from tracking.motion_blend import MotionBlend, Neighbor, blend
 from tracking.part_places import Posterior
+from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture
 
 
@@ -158,11 +159,6 @@ def _steadied(seen: _Seen) -> Segmentation:
     matte = np.rint(255 * np.clip(matte, 0, 1)).astype(np.float32) / 255
     labels = label_pixels(posterior, matte, frame.landmarks)
     return Segmentation(frame.index, matte, labels, TorsoPicture.of(frame.image, labels))
-
-
-def spread_evenly(count: int, most: int) -> list[int]:
-    """At most so many of `count` positions, spread evenly and including both ends."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
 
 
 def shrink_sample(frame: PortraitFrame, matte: Float32[np.ndarray, "height width"], size: int) -> LabelSample:

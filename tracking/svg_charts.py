@@ -11,6 +11,8 @@ from math import ceil, floor, log10
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from tracking.spread_evenly import spread_evenly
+
 WIDTH, HEIGHT = 520, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 8, 10, 38
 """Margins of the plot inside its picture, in the picture's units, of which a page shows about one a pixel."""
@@ -156,7 +158,7 @@ def scatter_chart(
     inner = side - LEFT - RIGHT
     known = np.isfinite(x) & np.isfinite(y)
     cells = np.unique(np.rint(np.stack([x[known], y[known]], 1) / reach * 60).astype(int), axis=0)
-    chosen = cells[np.unique(np.linspace(0, len(cells) - 1, min(len(cells), 1000)).round().astype(int))]
+    chosen = cells[spread_evenly(len(cells), 1000)]
     parts = [f'<svg class="square" viewBox="0 0 {side} {side}" role="img"><title>{escape(title)}</title>']
     for tick in nice_ticks(-reach, reach, 5):
         place = inner * (tick + reach) / (2 * reach)

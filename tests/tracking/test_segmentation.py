@@ -20,7 +20,8 @@ from tracking.motion_blend import MotionBlend, blend
 from tracking.part_colors import local_likelihoods
 from tracking.part_places import CLOTHES, HAIR, SKIN
 from tracking.regions import Label
-from tracking.segmentation import PortraitFrame, PortraitSegmenter, spread_evenly
+from tracking.segmentation import PortraitFrame, PortraitSegmenter
+from tracking.spread_evenly import spread_evenly
 from tracking.video import VideoReader
 
 WIDTH, HEIGHT = 160, 192
