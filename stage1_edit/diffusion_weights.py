@@ -90,14 +90,23 @@ def find_folder(library: Any, config: WeightsConfig) -> Path:
     Raises:
         UserError: there is no such model here, and it cannot be downloaded.
     """
-    if Path(config.model).is_dir():
-        return Path(config.model)
-    with told_by_user_errors(config.model):
+    model = config.model
+    if Path(model).is_dir():
+        return Path(model)
+    if model.startswith(("/", ".", "~")) or model.count("/") > 1:
+        raise UserError(f"There is no folder {model}: give one in diffusers' layout, or an id on the Hugging Face hub.")
+    try:
         return Path(
             library.DiffusionPipeline.download(
-                config.model, local_files_only=config.local_files_only, safety_checker=None, image_encoder=None
+                model, local_files_only=config.local_files_only, safety_checker=None, image_encoder=None
             )
         )
+    except (OSError, ValueError) as error:
+        why = "local_files_only forbids to download them" if config.local_files_only else "the hub does not give them"
+        raise UserError(
+            f"The weights of {model} are not on this machine, and {why}: go online once, see whether the name is right "
+            "(and, for gated models, that you are logged in), or give the model as a local folder."
+        ) from error
 
 
 def pipeline_name(index: dict[str, Any], folder: Path, config: WeightsConfig, kind: PipelineKind) -> str:

@@ -105,8 +105,18 @@ def test_a_folder_that_is_no_pipeline_is_told(tmp_path: Path) -> None:
 def test_weights_that_are_neither_here_nor_to_be_downloaded_are_told(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("diffusers")
     config = SDEditConfig(**settings(Path("nobody/nothing")))
-    with pytest.raises(UserError, match=r"weights of nobody/nothing cannot be loaded .*go online once"):
+    with pytest.raises(UserError, match=r"nothing are not on this machine, and local_files_only .*go online once"):
         load_model(config, "text", CPU)
+    library = diffusion_weights.diffusers_library()
+
+    def unreachable(*arguments, **options) -> None:
+        raise OSError("We couldn't connect to the hub.")
+
+    monkeypatch.setattr(library.DiffusionPipeline, "download", unreachable)
+    with pytest.raises(UserError, match=r"nothing are not on this machine, and the hub does not give them: go online"):
+        load_model(replace(config, local_files_only=False), "text", CPU)
+    with pytest.raises(UserError, match=r"no folder .*gone: give one"):
+        load_model(SDEditConfig(**settings(tmp_path / "gone")), "text", CPU)
 
 
 def test_missing_files_are_told(saved, tmp_path: Path) -> None:
