@@ -27,7 +27,9 @@ def edit_alone(editor: FrameEditor, prompt: EditPrompt, clip: TrackedClip, frame
         matte, labels = torch.from_numpy(clip.matte(frame))[..., None], torch.from_numpy(clip.labels(frame))
         generator = torch.Generator().manual_seed(frame)
         geometry = frame_geometry(clip, frame)
-        requests.append(EditRequest(prompt, original, original, matte, labels, 1.0, generator, frame, geometry))
+        requests.append(
+            EditRequest(prompt, original, original, matte, labels, 1.0, generator, frame=frame, geometry=geometry)
+        )
     pictures = []
     for request, edited in zip(requests, editor.edit(requests), strict=True):
         mask = region_mask(request.labels, request.matte, prompt.region)
