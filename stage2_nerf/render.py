@@ -76,10 +76,9 @@ class PortraitRenderer:
         names = ("foreground", "original_foreground", "accumulation")
         foreground, original, alpha = (outputs[name].cpu().numpy().astype(np.float32) for name in names)
         matte = self.clip.matte(number)
-        image = self.clip.image(number).astype(np.float32) / 255
-        surroundings = CropSurroundings(
-            matte, local_background(image, matte, self.plate), self.editable(number, matte, prompt)
-        )
+        image = self.clip.image(number)
+        background = local_background(image.astype(np.float32) / 255, matte, self.plate)
+        surroundings = CropSurroundings(matte, background, self.editable(number, matte, prompt), image, self.plate)
         rendered = RenderedCrop(foreground, original, alpha[..., 0])
         return paste_back(frame, self.clip.source.crop, rendered, surroundings, self.detail)
 
