@@ -1,4 +1,7 @@
-"""The method's name: `ns-train portrait-edit --data clip/`."""
+"""The methods' names: `ns-train portrait-edit --data clip/`, and two derived from it."""
+
+from copy import deepcopy
+from typing import Any
 
 import torch
 from nerfstudio.configs.base_config import LoggingConfig, MachineConfig, ViewerConfig
@@ -8,28 +11,51 @@ from nerfstudio.plugins.types import MethodSpecification
 from stage2_nerf.optimizer import FusedAdamConfig
 from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
 
-portrait_edit = MethodSpecification(
-    config=PortraitEditTrainerConfig(
-        method_name="portrait-edit",
-        pipeline=PortraitEditPipelineConfig(),
-        optimizers={
-            "fields": {
-                "optimizer": FusedAdamConfig(lr=1e-2, eps=1e-15),
-                "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3),
-            },
-            "refinement": {
-                "optimizer": FusedAdamConfig(lr=1e-3, eps=1e-15),
-                "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-4),
-            },
+BASE = PortraitEditTrainerConfig(
+    method_name="portrait-edit",
+    pipeline=PortraitEditPipelineConfig(),
+    optimizers={
+        "fields": {
+            "optimizer": FusedAdamConfig(lr=1e-2, eps=1e-15),
+            "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3),
         },
-        steps_per_save=200,
-        steps_per_eval_batch=0,
-        steps_per_eval_image=0,
-        steps_per_eval_all_images=0,
-        machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
-        logging=LoggingConfig(steps_per_log=20),
-        viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True),
-        vis="viewer",
-    ),
-    description="Text-driven editing of talking-portrait videos, consistent in 3D and in time.",
+        "refinement": {
+            "optimizer": FusedAdamConfig(lr=1e-3, eps=1e-15),
+            "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-4),
+        },
+    },
+    steps_per_save=200,
+    steps_per_eval_batch=0,
+    steps_per_eval_image=0,
+    steps_per_eval_all_images=0,
+    machine=MachineConfig(device_type="cuda" if torch.cuda.is_available() else "cpu"),
+    logging=LoggingConfig(steps_per_log=20),
+    # Every displayed image is decoded before the first step; the cameras of a talking head hardly differ.
+    viewer=ViewerConfig(websocket_host="127.0.0.1", quit_on_train_completion=True, max_num_display_images=24),
+    vis="viewer",
+)
+
+
+def derived(method_name: str, **changes: Any) -> PortraitEditTrainerConfig:
+    """The base under another name, with some of the trainer's settings changed."""
+    config = deepcopy(BASE)
+    config.method_name = method_name
+    for name, value in changes.items():
+        assert hasattr(config, name)
+        setattr(config, name, value)
+    return config
+
+
+portrait_edit = MethodSpecification(
+    config=BASE, description="Text-driven editing of talking-portrait videos, consistent in 3D and in time."
+)
+
+portrait_edit_small = MethodSpecification(
+    config=derived("portrait-edit-small", size="cpu"),
+    description="portrait-edit at the size for a CPU, whatever the machine has.",
+)
+
+portrait_head = MethodSpecification(
+    config=derived("portrait-head", takes_prompts=False),
+    description="Only the avatar of portrait-edit: the portrait is reconstructed, not edited.",
 )

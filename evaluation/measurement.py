@@ -43,6 +43,9 @@ class FramePair:
     """None where no face was found."""
     edited_face: FaceMeasurement | None = None
     """None where no face was found."""
+    target: Picture | None = None
+    """What the editor alone makes of the source's frame, without anything that differs from frame to frame; none where
+    that is not known."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Measure:
     missing: str = ""
     """Why there is no value, and what to do about it."""
     curve: Float[np.ndarray, "frames"] | None = None
-    """The number of every pair handed over, in order; NaN where it was not measured."""
+    """The number of every pair handed over, in order; NaN where it was not measured. Its mean over the other frames is
+    the value, so that two edits' frames can be compared one by one."""
 
 
 class Metric(Protocol):

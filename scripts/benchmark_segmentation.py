@@ -17,12 +17,12 @@ import tyro
 from jaxtyping import Bool, Float32
 from label_overlap import ABOVE_CHIN, LEAST_SHARE, OUR_LABELS, TRUTH_CLASSES, Overlap, compare
 from measuring import circumstances, write_measurements
-from optical_flow import backward_flow, look_up, origins
 from PIL import Image
 from rich.progress import track
 from segmented_frames import Frames, read_frames, read_picture
 from torso_error import torso_error
 
+from evaluation.optical_flow import backward_flow, look_up, origins
 from tracking.choose_detector import make_detector
 from tracking.face_regions import HeadFrame
 from tracking.matting import MediaPipeSegmenter

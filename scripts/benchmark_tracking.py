@@ -32,7 +32,7 @@ import tyro
 from benchmark_clips import report_clips
 from benchmark_synthetic import KEY_EXPRESSIONS, SequenceReport, report_sequence, summarize
 from jaxtyping import UInt8
-from measuring import circumstances, spread_evenly, write_measurements
+from measuring import circumstances, write_measurements
 from rich.console import Console
 from rich.table import Table
 from synthetic_sequences import FRAME_RATE, SEQUENCES, BenchmarkData, Sequence
@@ -43,6 +43,7 @@ from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, fit_head
 from tracking.photometric import PhotometricConfig, refine_fit
+from tracking.spread_evenly import spread_evenly
 
 SHEET_COLUMNS = 6
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)

@@ -3,20 +3,16 @@
 import json
 import os
 import platform
+import resource
 import shlex
 import sys
 from datetime import datetime, timezone
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import torch
-
-
-def spread_evenly(count: int, wanted: int) -> list[int]:
-    """So many of the numbers below `count`, evenly spread, each once."""
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 def circumstances() -> dict[str, Any]:
@@ -35,6 +31,27 @@ def circumstances() -> dict[str, Any]:
             "opencv": cv2.__version__,
         },
     }
+
+
+def use_threads(threads: int) -> None:
+    """Compute on so many threads from now on, in torch and, where it is there, numba.
+
+    numba comes first: when its OpenMP layer starts, everything in the process that uses OpenMP gets as many threads as
+    there are cores, torch too. With both cores busy that made a training step seven times slower.
+    """
+    if find_spec("numba") is not None:
+        import numba
+
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # pyright: ignore
+    torch.set_num_threads(threads)
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far; on a CUDA device, the most that torch held there."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if platform.system() == "Darwin" else 1024 * held
 
 
 def without_folders(word: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stage1_edit.compositing import composite, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor, Image
+from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import EditSchedule
 
@@ -54,6 +55,8 @@ class DatasetUpdater:
     """The editor's randomness."""
     batch_size: int = 4
     """Frames given to the editor together."""
+    geometry: Callable[[int], FrameGeometry] | None = None
+    """The tracked shape in a frame, for editors that use it."""
     edited: set[int] = field(default_factory=set)
     """The frames edited so far: the only ones to train on. Start with those that an earlier run left."""
     on_progress: Callable[[int, int], None] | None = None
@@ -82,4 +85,7 @@ class DatasetUpdater:
         # From pure noise nothing of the render is seen, so none is made.
         render = original if noise_level >= 1 else self.render(frame).to(original)
         matte, labels = self.frames.matte(frame), self.frames.labels(frame)
-        return EditRequest(self.prompt, original, render, matte, labels, noise_level, self.generator)
+        geometry = None if self.geometry is None else self.geometry(frame)
+        return EditRequest(
+            self.prompt, original, render, matte, labels, noise_level, self.generator, frame=frame, geometry=geometry
+        )

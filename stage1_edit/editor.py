@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.prompts import EditPrompt
 
 Image: TypeAlias = Float[Tensor, "height width 3"]
@@ -31,6 +32,10 @@ class EditRequest:
     """How far the edit may move from the render: 0 returns the render, 1 ignores it (SDEdit's strength)."""
     generator: torch.Generator
     """The only source of randomness."""
+    frame: int | None = None
+    """The frame's place in time, where it is known."""
+    geometry: FrameGeometry | None = None
+    """The tracked shape in the frame, where it is known: what editors draw conditions and correspondences from."""
 
 
 class FrameEditor(Protocol):

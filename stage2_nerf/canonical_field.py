@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stage2_nerf.deformation import Deformation, sample_atlas_volumes
-from stage2_nerf.encodings import BlendedEncodingConfig, build_encoding
+from stage2_nerf.deformation import Deformation, warp
+from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes, build_encoding
 from stage2_nerf.expression_track import principal_directions
+from stage2_nerf.tiny_cuda import FusedNetwork
 
 
 @dataclass
@@ -40,7 +41,7 @@ class BlendedFrames:
     """One field's tables, blended for the moments of a bundle of rays."""
 
     codes: Float[Tensor, "moments code"]
-    displacement: Float[Tensor, "moments 3 depth height width"]
+    displacement: Float[Tensor, "moments depth height width 3"]
     encoding: Tensor
 
 
@@ -55,7 +56,7 @@ class CanonicalField(nn.Module):
         config: CanonicalFieldConfig,
         box: Float[Tensor, "2 3"],
         conditions: Float[Tensor, "frames conditions"],
-        known_displacement: Float[Tensor, "conditions 3 depth height width"] | None,
+        known_displacement: Float[Tensor, "conditions depth height width 3"] | None,
     ) -> None:
         """Build a field.
 
@@ -73,11 +74,7 @@ class CanonicalField(nn.Module):
         self.condition_to_code = nn.Parameter(directions)
         self.deformation = Deformation(known_displacement, config.code_size, config.deformation_resolution)
         self.encoding = build_encoding(config.encoding, config.code_size)
-        self.decoder = nn.Sequential(
-            nn.Linear(self.encoding.out_dim, config.hidden_width),
-            nn.ReLU(inplace=True),
-            nn.Linear(config.hidden_width, 1 + config.feature_size),
-        )
+        self.decoder = build_decoder(config, self.encoding)
 
     def blend(
         self, conditions: Float[Tensor, "moments conditions"], shift: Float[Tensor, "moments code"] | float = 0.0
@@ -91,16 +88,11 @@ class CanonicalField(nn.Module):
         codes = (conditions - self.condition_mean) @ self.condition_to_code.T + shift
         return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
-    def normalise(self, positions: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-        """Scene units to [-1, 1] within the box."""
-        return (positions - self.box[0]) / (self.box[1] - self.box[0]) * 2 - 1
-
     def to_canonical(
         self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames
     ) -> Float[Tensor, "points 3"]:
         """Observed positions in scene units to canonical positions in [-1, 1] within the box."""
-        displacement = sample_atlas_volumes(blended.displacement, self.normalise(positions), frame)
-        return self.normalise(positions + displacement)
+        return warp(positions, frame, blended.displacement, self.box)
 
     def forward(
         self, canonical: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames
@@ -110,3 +102,15 @@ class CanonicalField(nn.Module):
         log_density, features = self.decoder(encoded).split([1, self.config.feature_size], dim=-1)
         density = torch.exp((log_density[:, 0] + self.config.initial_log_density).clamp(max=9.0))
         return density, features
+
+
+def build_decoder(config: CanonicalFieldConfig, encoding: BlendedPlanes | BlendedHashGrids) -> nn.Module:
+    """What makes a logarithm of density and features of an encoding's: fused with tiny-cuda-nn for hash grids."""
+    outputs = 1 + config.feature_size
+    if isinstance(encoding, BlendedHashGrids):
+        return FusedNetwork(encoding.out_dim, config.hidden_width, outputs, config.encoding.hash_implementation)
+    return nn.Sequential(
+        nn.Linear(encoding.out_dim, config.hidden_width),
+        nn.ReLU(inplace=True),
+        nn.Linear(config.hidden_width, outputs),
+    )

@@ -17,6 +17,7 @@ from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
 
+from stage2_nerf.clip_checks import require_sound
 from stage2_nerf.deformation import spread_displacements
 from stage2_nerf.proxy_grid import ProxyGrid, build_proxy
 from tracking.clip import TrackedClip
@@ -79,7 +80,9 @@ class PortraitClipDataParser(DataParser):
     @cached_property
     def clip(self) -> TrackedClip:
         """The tracked clip, read once for all splits."""
-        return find_or_track(self.config.data)
+        clip = find_or_track(self.config.data)
+        require_sound(clip)
+        return clip
 
     @cached_property
     def person(self) -> dict[str, Any]:
@@ -110,9 +113,7 @@ def clip_cameras(clip: TrackedClip, frames: Int64[np.ndarray, "chosen"]) -> Came
     )
 
 
-def scaled_transforms(
-    transforms: Float[np.ndarray, "frames 4 4"], scale: float
-) -> Float32[torch.Tensor, "frames 4 4"]:
+def scaled_transforms(transforms: Float[np.ndarray, "frames 4 4"], scale: float) -> Float32[torch.Tensor, "frames 4 4"]:
     """Rigid transforms between spaces in centimetres, as the same between spaces in scene units."""
     scaled = transforms.copy()
     scaled[:, :3, 3] *= scale

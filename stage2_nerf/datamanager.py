@@ -1,29 +1,48 @@
-"""The clip's frames for training: whole in memory, replaceable by edits, drawn where they matter."""
+"""The clip's frames for training: at hand in bounded memory, replaceable by edits, drawn where they matter."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
+from nerfstudio.data.utils.dataloaders import FixedIndicesEvalDataloader, RandIndicesEvalDataloader
+from nerfstudio.model_components.ray_generators import RayGenerator
 from torch import Tensor
 
 from stage2_nerf.clip_dataparser import PortraitClipDataParserConfig
+from stage2_nerf.frame_cache import open_frames
+from stage2_nerf.frame_columns import FrameColumn
+from stage2_nerf.frame_store import FrameStore
 from stage2_nerf.losses import over
-from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, expression_rarity
+from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 
 
 class PortraitDataset(InputDataset):
-    """Frames of a tracked clip, each with its matte, its labels and its own background."""
+    """Frames of a tracked clip, decoded one at a time, each with its matte, its labels and its own background."""
 
     exclude_batch_keys_from_device = ["image", "matte", "labels", "background"]  # noqa: RUF012 (nerfstudio's field)
+
+    def __init__(self, dataparser_outputs: DataparserOutputs, scale_factor: float = 1.0) -> None:
+        # nerfstudio copies the metadata for every dataset; the tables of a long clip take hundreds of megabytes.
+        super().__init__(replace(dataparser_outputs, metadata={}), scale_factor)
+        self.metadata = dataparser_outputs.metadata
+        self._dataparser_outputs = dataparser_outputs
+
+    @property
+    def dataparser_outputs(self) -> DataparserOutputs:
+        """What the dataset was made from."""
+        return self._dataparser_outputs
 
     def get_metadata(self, data: dict[str, Any]) -> dict[str, UInt8[Tensor, "height width channels"]]:
         """Matte (0 to 255), region labels and background of the frame, each image-shaped."""
@@ -43,6 +62,11 @@ class PortraitDataset(InputDataset):
         clip: TrackedClip = self.metadata["clip"]
         return clip.plate()
 
+    @property
+    def frame_numbers(self) -> list[int]:
+        """The source video's number of each frame."""
+        return [int(frame) for frame in self.metadata["frames"]]
+
 
 @dataclass
 class PortraitDataManagerConfig(VanillaDataManagerConfig):
@@ -54,9 +78,14 @@ class PortraitDataManagerConfig(VanillaDataManagerConfig):
     pixel_sampler: PortraitPixelSamplerConfig = field(default_factory=PortraitPixelSamplerConfig)  # pyright: ignore
     """Which pixels are trained on."""
     train_num_rays_per_batch: int = 1024
-    """Rays in a training step."""
+    """Rays in a training step, in all processes together."""
     eval_num_rays_per_batch: int = 1024
     """Rays in an evaluation step."""
+    most_in_memory: float = 2.0
+    """Gigabytes of decoded frames that are held in memory (1,450 frames at 512 x 512), edited ones apart. Those of a
+    longer clip go into a file, once, of which a step's few are read."""
+    frame_folder: Path | None = None
+    """Where to keep that file; beside the clip's pictures if none is given."""
 
 
 class PortraitDataManager(VanillaDataManager[PortraitDataset]):
@@ -68,42 +97,103 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     config: PortraitDataManagerConfig
     train_pixel_sampler: PortraitPixelSampler
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.train_dataparser_outputs = self.train_dataset.dataparser_outputs
+
+    def create_eval_dataset(self) -> PortraitDataset:
+        """The evaluation frames, as nerfstudio makes them.
+
+        It would go on to compare the size of every training camera with the first one's, which takes 20 seconds for
+        10,000 frames, and does so only where it finds the dataparser's outputs. Ours are all of one size.
+        """
+        dataset = super().create_eval_dataset()
+        self.train_dataparser_outputs = None  # pyright: ignore[reportAttributeAccessIssue]
+        return dataset
+
     def setup_train(self) -> None:
-        """Load the frames, in order: nerfstudio's loader shuffles them before it makes the one batch that it yields."""
-        super().setup_train()
-        batch: dict[str, Any] = next(self.iter_train_image_dataloader)  # pyright: ignore[reportAssignmentType]
-        order = torch.argsort(batch["image_idx"])
-        for key, value in batch.items():
-            batch[key] = value[order.to(value.device)]
-        self.image_batch: dict[str, Any] = batch
-        own_expressions = self.train_dataset.metadata["clip"].track.expression[self.frame_numbers]
-        self.train_pixel_sampler.frame_weights = expression_rarity(
-            torch.from_numpy(own_expressions).float(), self.train_pixel_sampler.config.rare_expression_weight
-        )
-        self.original_images = (batch["image"] * 255).round().to(torch.uint8)
+        """Set up what training rays are drawn with. nerfstudio's own way would decode the whole clip into floats."""
+        self.image_batch = self.columns_of(self.train_dataset)
+        self.iter_train_image_dataloader = repeat(self.image_batch)
+        sampler = self._get_pixel_sampler(self.train_dataset, self.config.train_num_rays_per_batch)
+        assert isinstance(sampler, PortraitPixelSampler)
+        self.train_pixel_sampler = sampler
+        track = self.train_dataset.metadata["clip"].track
+        expressions = torch.from_numpy(track.expression[self.frame_numbers]).float()
+        sampler.frame_weights = frame_weights(sampler.config, expressions, track.flags[self.frame_numbers])
+        self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+
+    def setup_eval(self) -> None:
+        """Set up what evaluation rays and pictures come from; pictures are decoded when they are asked for."""
+        self.iter_eval_image_dataloader = repeat(self.columns_of(self.eval_dataset))
+        self.eval_pixel_sampler = self._get_pixel_sampler(self.eval_dataset, self.config.eval_num_rays_per_batch)
+        self.eval_ray_generator = RayGenerator(self.eval_dataset.cameras.to(self.device))
+        self.fixed_indices_eval_dataloader = FixedIndicesEvalDataloader(self.eval_dataset, device=self.device)
+        self.eval_dataloader = RandIndicesEvalDataloader(self.eval_dataset, device=self.device)
+
+    @cached_property
+    def store(self) -> FrameStore:
+        """The decoded frames, made when the first is asked for: rendering and evaluating pictures need none."""
+        clip: TrackedClip = self.train_dataset.metadata["clip"]
+        return open_frames(clip, self.config.most_in_memory, self.config.frame_folder)
+
+    def columns_of(self, dataset: PortraitDataset) -> dict[str, Any]:
+        """A dataset's frames as pixel samplers see them: colour to train on in [0, 1], the rest from 0 to 255."""
+        clip: TrackedClip = dataset.metadata["clip"]
+        frames = torch.from_numpy(np.searchsorted(clip.frames, dataset.metadata["frames"]))
+        size = clip.intrinsics.height, clip.intrinsics.width
+
+        def image(frame: Int[Tensor, "*pixels"], y: Int[Tensor, "*pixels"], x: Int[Tensor, "*pixels"]) -> Tensor:
+            return self.store.training_images(frame, y, x).float() / 255
+
+        def pixels(part: Any, *index: Int[Tensor, "*pixels"]) -> Tensor:
+            return self.store.pixels(part, *index)
+
+        def background(*index: Int[Tensor, "*pixels"]) -> Tensor:
+            return self.store.backgrounds(*index)
+
+        return {
+            "image_idx": torch.arange(len(dataset)),
+            "image": FrameColumn(image, frames, *size, 3),
+            "matte": FrameColumn(partial(pixels, "matte"), frames, *size, 1),
+            "labels": FrameColumn(partial(pixels, "labels"), frames, *size, 1),
+            "background": FrameColumn(background, frames, *size, 3),
+        }
+
+    def share_rays(self, processes: int) -> None:
+        """Draw only one of so many processes' share of the rays of every training step."""
+        if self.test_mode == "inference" or processes == 1:
+            return
+        sampler = self.train_pixel_sampler
+        sampler.set_num_rays_per_batch(max(1, self.config.train_num_rays_per_batch // processes))
+        sampler.frames_per_batch = max(1, sampler.config.frames_per_batch // processes)
 
     def __len__(self) -> int:
         return len(self.train_dataset)
 
+    def place(self, row: int) -> int:
+        """A training frame's number among all tracked frames."""
+        return int(self.image_batch["image"].frames[row])
+
     def original(self, row: int) -> Float[Tensor, "height width 3"]:
         """The frame as it was filmed."""
-        return self.original_images[row].float() / 255
+        return self.store.whole(self.place(row), "image").float() / 255
 
     def matte(self, row: int) -> Float[Tensor, "height width 1"]:
         """The frame's matte."""
-        return self.image_batch["matte"][row].float() / 255
+        return self.store.whole(self.place(row), "matte").float() / 255
 
     def labels(self, row: int) -> UInt8[Tensor, "height width"]:
         """The frame's region labels."""
-        return self.image_batch["labels"][row, ..., 0]
+        return self.store.whole(self.place(row), "labels")[..., 0]
 
     def replace(self, row: int, image: Float[Tensor, "height width 3"]) -> None:
         """Train on this picture of the frame from now on."""
-        self.image_batch["image"][row] = image.to(self.image_batch["image"])
+        self.store.replace(self.place(row), (image.detach().clamp(0, 1) * 255).round().to(torch.uint8))
 
     def restore(self) -> None:
         """Train on the filmed frames again."""
-        self.image_batch["image"].copy_(self.original_images.float() / 255)
+        self.store.restore()
 
     def train_only_on(self, rows: Sequence[int] | None) -> None:
         """Draw pixels from these frames alone; from all where none are given."""
@@ -112,7 +202,7 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     @property
     def frame_numbers(self) -> list[int]:
         """The source video's number of each training frame."""
-        return [int(frame) for frame in self.train_dataset.metadata["frames"]]
+        return self.train_dataset.frame_numbers
 
     def camera(self, row: int) -> Cameras:
         """The camera of a training frame."""
@@ -120,5 +210,5 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
 
     def over_background(self, row: int, outputs: dict[str, Tensor]) -> Float[Tensor, "height width 3"]:
         """A rendered frame over its own background."""
-        background = self.image_batch["background"][row].float() / 255
+        background = self.store.whole_background(self.place(row)).float() / 255
         return over(outputs["foreground"].to(background), outputs["accumulation"].to(background), background)

@@ -6,17 +6,21 @@ up by `grid_sample`, which a CPU does well, and hash grids, which tiny-cuda-nn d
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from nerfstudio.field_components.encodings import HashEncoding
-from nerfstudio.utils.external import TCNN_EXISTS
 from torch import Tensor, nn
 
-PLANE_AXES = ((0, 1), (0, 2), (1, 2))
-"""The coordinates that each of the three planes is spanned by."""
+from stage2_nerf.plane_look_up import look_up_planes
+from stage2_nerf.tiny_cuda import HashGrid, Implementation, has_tiny_cuda
+
+HASH_COARSEST = 16
+"""Vertices along a side of the hash grids' first level."""
+
+KNOWN_POINTS = 16
+"""Points whose values hash grids carry, so that it shows when they are read in another order."""
 
 
 @dataclass
@@ -34,48 +38,24 @@ class BlendedEncodingConfig:
     blended_channels: int = 8
     """Planes: features of the blended level."""
     hash_levels: int = 16
-    """Hash grids: levels, from 16 to `hash_max_resolution` cells a side."""
+    """Hash grids: levels, from 16 to `hash_max_resolution` vertices a side."""
     hash_max_resolution: int = 1024
-    """Hash grids: cells along a side of the finest level."""
+    """Hash grids: vertices along a side of the finest level."""
     log2_hashmap_size: int = 16
     """Hash grids: logarithm of the entries per level."""
-    hash_implementation: Literal["tcnn", "torch"] = "tcnn"
-    """Hash grids: tiny-cuda-nn, or nerfstudio's own in torch (slow; for checking one against the other)."""
+    hash_implementation: Implementation = "auto"
+    """Hash grids: who computes on a CUDA device, tiny-cuda-nn or torch (slow); auto takes the first where it is."""
 
 
 def build_encoding(config: BlendedEncodingConfig, code_size: int) -> "BlendedPlanes | BlendedHashGrids":
-    """The encoding that the configuration names, for codes of `code_size` numbers."""
-    has_fast_hash = torch.cuda.is_available() and TCNN_EXISTS
-    if config.kind == "hash" or (config.kind == "auto" and has_fast_hash):
+    """The encoding that the configuration names, for codes of `code_size` numbers.
+
+    Raises:
+        UserError: it asks for tiny-cuda-nn, which is not here.
+    """
+    if config.kind == "hash" or (config.kind == "auto" and has_tiny_cuda()):
         return BlendedHashGrids(config, code_size)
     return BlendedPlanes(config, code_size)
-
-
-def sample_atlas_planes(
-    atlas: Float[Tensor, "planes channels frames height width"],
-    coordinates: Float[Tensor, "planes points 2"],
-    frame: Int[Tensor, "points"] | None,
-) -> Float[Tensor, "planes channels points"]:
-    """Bilinear look-up in planes that differ from frame to frame, every point in its own frame's.
-
-    The frames' planes are laid one below the other in one tall picture. Coordinates are kept within the outermost
-    texels' centres, so no look-up touches a neighbouring frame.
-
-    Args:
-        atlas: the planes; the first coordinate runs along their width.
-        coordinates: in [-1, 1], from centre to centre of the outermost texels.
-        frame: which frame each point belongs to; none where there is only one.
-    """
-    planes, channels, frames, height, width = atlas.shape
-    tall = atlas.reshape(planes, channels, frames * height, width)
-    inside = coordinates.clamp(-1, 1)
-    if frame is None:
-        grid = inside
-    else:
-        row = (inside[..., 1] + 1) * (0.5 * (height - 1)) + frame * height
-        grid = torch.stack([inside[..., 0], row * (2 / max(frames * height - 1, 1)) - 1], dim=-1)
-    values = F.grid_sample(tall, grid[:, None], mode="bilinear", padding_mode="border", align_corners=True)
-    return values[:, :, 0]
 
 
 class BlendedPlanes(nn.Module):
@@ -84,58 +64,63 @@ class BlendedPlanes(nn.Module):
     def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
         super().__init__()
         self.static_levels = nn.ParameterList(
-            nn.Parameter(0.1 * torch.randn(3, config.static_channels, 1, resolution, resolution))
+            nn.Parameter(0.1 * torch.randn(1, 3, resolution, resolution, config.static_channels))
             for resolution in config.static_resolutions
         )
         size, channels = config.blended_resolution, config.blended_channels
-        self.blended_mean = nn.Parameter(0.1 * torch.randn(3, channels, 1, size, size))
-        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, 3, channels, size, size))
+        self.blended_mean = nn.Parameter(0.1 * torch.randn(3, size, size, channels))
+        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, 3, size, size, channels))
         self.out_dim = 3 * (len(config.static_resolutions) * config.static_channels + channels)
 
-    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "3 channels frames size size"]:
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames 3 size size channels"]:
         """The blended level of each frame."""
-        return self.blended_mean + torch.einsum("fk,kpcyx->pcfyx", codes, self.blended_basis)
+        planes = torch.addmm(self.blended_mean.flatten()[None], codes, self.blended_basis.flatten(1))
+        return planes.view(-1, *self.blended_mean.shape)
 
     def forward(
         self,
         positions: Float[Tensor, "points 3"],
         frame: Int[Tensor, "points"],
-        blended: Float[Tensor, "3 channels frames size size"],
+        blended: Float[Tensor, "frames 3 size size channels"],
         codes: Float[Tensor, "frames code"],
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
-        coordinates = torch.stack([positions[:, axes] for axes in PLANE_AXES])
-        levels = [sample_atlas_planes(level, coordinates, None) for level in self.static_levels]
-        levels.append(sample_atlas_planes(blended, coordinates, frame))
-        return torch.cat([level.flatten(0, 1) for level in levels]).T
+        return look_up_planes(positions, frame, [*self.static_levels, blended])
 
 
 class BlendedHashGrids(nn.Module):
     """Multi-resolution hash grids (Mueller et al. 2022), one per entry of the code and one that all codes share.
 
-    Grids are packed four to a table of eight features, so that one fused look-up fetches four of them.
+    Grids are packed four to a table of eight features, so that one fused look-up fetches four of them. Blending what
+    was looked up is the same as looking up in blended grids, and needs no table for every frame.
     """
 
     features_per_grid = 2
     grids_per_table = 4
+    sizes: Tensor
+    known_values: Tensor
 
     def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
         super().__init__()
         tables = -(-(code_size + 1) // self.grids_per_table)
         self.levels = config.hash_levels
         self.tables = nn.ModuleList(
-            HashEncoding(
-                num_levels=config.hash_levels,
-                min_res=16,
-                max_res=config.hash_max_resolution,
-                log2_hashmap_size=config.log2_hashmap_size,
-                features_per_level=self.features_per_grid * self.grids_per_table,
+            HashGrid(
+                levels=config.hash_levels,
+                coarsest=HASH_COARSEST,
+                finest=config.hash_max_resolution,
+                log2_entries=config.log2_hashmap_size,
+                features=self.features_per_grid * self.grids_per_table,
                 implementation=config.hash_implementation,
             )
             for _ in range(tables)
         )
         self.unused_weights = tables * self.grids_per_table - (code_size + 1)
         self.out_dim = config.hash_levels * self.features_per_grid
+        sizes = [config.hash_levels, config.hash_max_resolution, config.log2_hashmap_size]
+        self.register_buffer("sizes", torch.tensor(sizes))
+        self.register_buffer("known_values", torch.zeros(KNOWN_POINTS, tables * config.hash_levels * 8))
+        self.register_state_dict_pre_hook(keep_known_values)
 
     def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames grids"]:
         """The weight of every grid in each frame: 1 for the shared one, then the code, then zeros for the padding."""
@@ -150,7 +135,25 @@ class BlendedHashGrids(nn.Module):
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
         unit = (positions * 0.5 + 0.5).clamp(0, 1)
-        values = torch.stack([table(unit).float() for table in self.tables], dim=1)
+        values = torch.stack([table(unit) for table in self.tables], dim=1)
         values = values.reshape(-1, len(self.tables), self.levels, self.grids_per_table, self.features_per_grid)
         weights = blended[frame].reshape(-1, len(self.tables), self.grids_per_table)
         return torch.einsum("ptg,ptlgf->plf", weights, values).flatten(1)
+
+    @torch.no_grad()
+    def values_at_known_points(self) -> Float[Tensor, "points values"]:
+        """What every table holds at a few fixed points."""
+        generator = torch.Generator().manual_seed(0)
+        points = torch.rand(KNOWN_POINTS, 3, generator=generator).to(self.known_values.device)
+        return torch.cat([table(points) for table in self.tables], dim=1)
+
+    def is_read_rightly(self) -> bool:
+        """Whether the tables give here, within half precision, what they gave where they were saved."""
+        here, there = self.values_at_known_points(), self.known_values
+        return bool((here - there).abs().max() <= 0.01 * there.abs().max() + 1e-6)
+
+
+def keep_known_values(module: nn.Module, *_: Any) -> None:
+    """Before the tables are saved: note what they hold at a few points."""
+    assert isinstance(module, BlendedHashGrids)
+    module.known_values.copy_(module.values_at_known_points())

@@ -19,6 +19,12 @@ class FrameStates:
     expression: Float[Tensor, "moments expressions"]
     head_to_torso: Float[Tensor, "moments 4 4"]
     times: Float[Tensor, "moments"]
+    has_time: bool = True
+    """Whether the moments are the clip's; else they show its mean."""
+    is_driven: bool = False
+    """Whether the expressions were given, and are not those that the clip has at these times."""
+    is_posed: bool = False
+    """Whether the head's pose on its torso was given."""
 
 
 def to_rotation(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
@@ -129,13 +135,48 @@ class ExpressionTrack(nn.Module):
             mean = self.expression_codes.mean(0, keepdim=True)
             middle = torch.full((1,), 0.5, device=device)
             zeros = torch.zeros(rays, dtype=torch.long, device=device)
-            return FrameStates(zeros, mean, self.mean_head_to_torso[None], middle)
+            return FrameStates(zeros, mean, self.mean_head_to_torso[None], middle, has_time=False)
         key = torch.full((rays,), 0.5, device=device) if times is None else times[:, 0]
         if expression is None:
             moments, frame = torch.unique(key, return_inverse=True)
             return FrameStates(frame, *self.at(moments), moments)
         rows, frame = torch.unique(torch.cat([key[:, None], expression], dim=1), dim=0, return_inverse=True)
-        return FrameStates(frame, rows[:, 1:], self.at(rows[:, 0])[1], rows[:, 0])
+        return self.driven(frame, rows[:, 0], rows[:, 1:], times is not None)
+
+    def driven(
+        self,
+        frame: Int[Tensor, "rays"],
+        times: Float[Tensor, "moments"],
+        expression: Float[Tensor, "moments expressions"],
+        has_time: bool,
+    ) -> FrameStates:
+        """Given expressions, on the torso as it is at these times; on its mean pose where no time is given."""
+        poses = self.at(times)[1] if has_time else self.mean_head_to_torso.expand(len(times), 4, 4)
+        return FrameStates(frame, expression, poses, times, has_time, is_driven=True)
+
+    def resolve_pictures(
+        self,
+        times: Float[Tensor, "pictures"] | None,
+        expression: Float[Tensor, "pictures expressions"] | None,
+        pictures: int,
+        pixels: int,
+    ) -> FrameStates:
+        """As `resolve`, for whole pictures of so many pixels each, whose rays need not be told apart.
+
+        Raises:
+            ValueError: an expression has the wrong number of values.
+        """
+        device = self.frame_times.device
+        if expression is not None and expression.shape != (pictures, self.expression_codes.shape[1]):
+            wanted = (pictures, self.expression_codes.shape[1])
+            raise ValueError(f"Expressions of shape {tuple(expression.shape)} were given instead of {wanted}.")
+        frame = torch.arange(pictures, device=device).repeat_interleave(pixels)
+        if times is None and expression is None:
+            return self.resolve(None, None, pictures * pixels)
+        key = torch.full((pictures,), 0.5, device=device) if times is None else times.to(device)
+        if expression is None:
+            return FrameStates(frame, *self.at(key), key)
+        return self.driven(frame, key, expression.to(device), times is not None)
 
 
 def principal_directions(

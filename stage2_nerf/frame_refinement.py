@@ -45,6 +45,10 @@ class FrameRefinement(nn.Module):
         tables = (self.head, self.torso, self.code)
         return Corrections(*(torch.lerp(table[before], table[after], fraction[:, None]) for table in tables))
 
+    def mean(self, moments: int) -> Corrections:
+        """The mean over the training frames, for moments that none of them shows."""
+        return Corrections(*(table.mean(0).expand(moments, -1) for table in (self.head, self.torso, self.code)))
+
     def size(self) -> Float[Tensor, ""]:
         """Mean squared correction."""
         return (self.head**2).mean() + (self.torso**2).mean() + (self.code**2).mean()
@@ -66,3 +70,18 @@ def move(
     moved = origins + torch.cross(rotation, origins, dim=-1) + translation
     turned = directions + torch.cross(rotation, directions, dim=-1)
     return moved, turned / turned.norm(dim=-1, keepdim=True)
+
+
+def carry(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    transforms: Float[Tensor, "moments 4 4"],
+    frame: Int[Tensor, "rays"],
+) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays 3"]]:
+    """Rays in another space, each by its own moment's rigid transform."""
+    if len(transforms) == 1:
+        rotation, translation = transforms[0, :3, :3], transforms[0, :3, 3]
+        return origins @ rotation.T + translation, directions @ rotation.T
+    own = transforms[frame]
+    moved = torch.einsum("rij,rj->ri", own[:, :3, :3], origins) + own[:, :3, 3]
+    return moved, torch.einsum("rij,rj->ri", own[:, :3, :3], directions)

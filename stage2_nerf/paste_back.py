@@ -47,16 +47,21 @@ class CropSurroundings:
     """The frame as the clip holds it."""
     plate: Float32[np.ndarray, "height width 3"] | None = None
     """The scene without the person over the whole clip, in [0, 1], where the camera stands still."""
+    is_filmed_view: bool = True
+    """Whether the avatar is seen as the person was filmed: then it can only be near the matte."""
 
 
 def clean_alpha(
-    alpha: Float32[np.ndarray, "height width"], matte: Float32[np.ndarray, "height width"]
+    alpha: Float32[np.ndarray, "height width"], matte: Float32[np.ndarray, "height width"] | None
 ) -> Float32[np.ndarray, "height width"]:
-    """Opacity without fog: none below a threshold, and none further from the person than 5 % of the height."""
+    """Opacity without fog: none below a threshold, nor further from a matte that is given than 5 % of the height."""
+    clean = np.clip((alpha - LEAST_OPACITY) / (1 - 2 * LEAST_OPACITY), 0, 1)
+    if matte is None:
+        return clean
     reach = max(1, round(0.05 * alpha.shape[0]))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     near = cv2.dilate((matte > 0).astype(np.uint8), kernel)
-    return np.clip((alpha - LEAST_OPACITY) / (1 - 2 * LEAST_OPACITY), 0, 1) * near
+    return clean * near
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def person_layer(
         enlarger: from the clip's size to the source's.
         detail: how much of the source's fine brightness to put back on the avatar, in [0, 1].
     """
-    opacity = clean_alpha(rendered.alpha, surroundings.matte)
+    opacity = clean_alpha(rendered.alpha, surroundings.matte if surroundings.is_filmed_view else None)
     gain = (opacity / np.maximum(rendered.alpha, 1e-6))[..., None]
     alpha, matte = enlarger.mask(opacity)[..., None], enlarger.mask(surroundings.matte)[..., None]
     # Enlarged with its own opacity, and then cut out along the source's edges with the sharper one.

@@ -6,29 +6,35 @@ interrupted run goes on where it stood, and a finished reconstruction (`--load-d
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from stage1_edit.choose_editor import EditorName, choose_editor, resolve_editor_name
-from stage1_edit.edited_frames import EditedFrames, folder_name
+from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
+from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
-from stage1_edit.instruct_pix2pix import InstructPix2PixConfig
-from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.clip_checks import ClipFingerprint, require_enough, require_sound
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
+from stage2_nerf.refit import fit_other_encodings
+from stage2_nerf.several_processes import ParallelTraining, is_first, join_processes
+from stage2_nerf.sizes import Size, apply_size, resolve_size
+from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
-from tracking.errors import UserError, one_sentence_for_user_errors
+from stage2_nerf.trainer import PortraitTrainer
+from tracking.clip import TrackedClip
+from tracking.errors import UserError, one_sentence_for_user_errors, writing_failed
 from tracking.track import find_or_track
 
 # A checkpoint holds the schedulers' learning rates as numpy numbers, which torch >= 2.6 refuses to load unless told
@@ -57,16 +63,12 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
     _target: type = field(default_factory=lambda: PortraitEditPipeline)
     prompts: tuple[EditPromptArg, ...] = ()
     """The edits, each a style of its own; `REGION: TEXT` keeps one to a region. Without any, only reconstruct."""
-    editor: EditorName = "auto"
-    """Who edits the frames; auto takes InstructPix2Pix if CUDA and its weights are here, else the offline editor."""
+    editor: EditorConfig = field(default_factory=EditorConfig)
+    """Who edits the frames, and how frames are made to agree."""
     reconstruction_steps: int = 2000
     """Training steps of the unedited avatar."""
     style_training: StyleTrainingConfig = field(default_factory=StyleTrainingConfig)
     """How each prompt's style is trained."""
-    offline: OfflineEditorConfig = field(default_factory=OfflineEditorConfig)
-    """The offline editor's settings."""
-    instruct_pix2pix: InstructPix2PixConfig = field(default_factory=InstructPix2PixConfig)
-    """InstructPix2Pix' settings."""
     datamanager: PortraitDataManagerConfig = field(default_factory=PortraitDataManagerConfig)  # pyright: ignore
     """The clip and how it is drawn from."""
     model: PortraitModelConfig = field(default_factory=PortraitModelConfig)  # pyright: ignore
@@ -81,7 +83,25 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
 
 @dataclass
 class PortraitEditTrainerConfig(TrainerConfig):
-    """nerfstudio's trainer, unchanged, which first looks whether it can do what is asked."""
+    """nerfstudio's training loop, unchanged; but first it is seen whether what is asked can be done."""
+
+    _target: type = field(default_factory=lambda: PortraitTrainer)
+    size: Size = "auto"
+    """How large an avatar, trained on how much at a time; auto takes the GPU's size if there is CUDA, else the CPU's.
+    It changes settings that are still as they come (`stage2_nerf.sizes`), never what you state."""
+    takes_prompts: tyro.conf.Suppress[bool] = True
+    """Whether the method edits; else it only reconstructs."""
+    cpu_processes: tyro.conf.Suppress[int] = 1
+    """Filled in: `machine.num_devices` on a CPU, where nerfstudio itself starts no processes."""
+
+    def setup(self, **kwargs: Any) -> PortraitTrainer:
+        """The trainer. On a CPU the other processes of the run are started first."""
+        if self.cpu_processes > 1 and not dist.is_initialized():
+            join_processes(self, self.cpu_processes)
+            kwargs["world_size"] = self.cpu_processes
+        trainer = super().setup(**kwargs)
+        assert isinstance(trainer, PortraitTrainer)
+        return trainer
 
     def save_config(self) -> None:
         """Check the input, tracking it if need be, and only then make the run's folder."""
@@ -91,7 +111,13 @@ class PortraitEditTrainerConfig(TrainerConfig):
         for group in self.optimizers.values():
             # Step sizes have fallen when the reconstruction ends, however long it was asked to be.
             group["scheduler"].max_steps = self.pipeline.reconstruction_steps
-        super().save_config()
+        with one_sentence_for_user_errors():
+            try:
+                super().save_config()
+            except OSError as error:
+                raise writing_failed(self.get_base_dir(), error) from error
+        if self.machine.device_type == "cpu":
+            self.cpu_processes, self.machine.num_devices = self.machine.num_devices, 1
 
     def check(self) -> None:
         """See whether the data can be used and the prompts followed.
@@ -102,15 +128,18 @@ class PortraitEditTrainerConfig(TrainerConfig):
         pipeline = self.pipeline
         assert isinstance(pipeline, PortraitEditPipelineConfig)
         prompts = pipeline.all_prompts()
+        if prompts and not self.takes_prompts:
+            raise UserError(
+                f"{self.method_name} only reconstructs: give the prompts to `ns-train portrait-edit`, which goes on "
+                "from its run with --load-dir."
+            )
         for prompt in prompts:
             prompt.check()
         device = torch.device(self.machine.device_type)
         if prompts:
             # Resolved here, and so told once and recorded in the run's config.yml.
-            pipeline.editor = resolve_editor_name(pipeline.editor, pipeline.instruct_pix2pix, device)
-        if pipeline.editor == "offline":
-            for prompt in prompts:
-                OfflineEditor(pipeline.offline).check(prompt)
+            pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
+            check_editor(pipeline.editor, prompts)
         if device.type == "cuda" and not torch.cuda.is_available():
             raise UserError("There is no CUDA device here: add `--machine.device-type cpu`.")
         existing = next(folder for folder in (self.output_dir, *self.output_dir.absolute().parents) if folder.exists())
@@ -119,7 +148,14 @@ class PortraitEditTrainerConfig(TrainerConfig):
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
-        pipeline.datamanager.data = find_or_track(data).root.resolve()
+        clip = find_or_track(data)
+        require_sound(clip)
+        warning = require_enough(clip)
+        if warning:
+            CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)
+        pipeline.datamanager.data = clip.root.resolve()
+        self.size = resolve_size(self.size, device)
+        apply_size(self, self.size)
 
 
 class PortraitEditPipeline(VanillaPipeline):
@@ -140,27 +176,57 @@ class PortraitEditPipeline(VanillaPipeline):
         self.styles = {style_name(prompt): prompt for prompt in config.all_prompts()}
         config.model.style_names = tuple(self.styles)
         with one_sentence_for_user_errors():
-            super().__init__(config, device, test_mode, world_size, local_rank, grad_scaler)
+            # As if alone: nerfstudio's own wrapper for several processes sees neither losses nor styles.
+            super().__init__(config, device, test_mode, grad_scaler=grad_scaler)
+        self.world_size = world_size
+        self.local_rank = local_rank
+        self.datamanager.share_rays(world_size)
+        self.parallel = self.in_parallel()
         self.run_folder = Path()
         self.phase: StyleTraining | None = None
         self.schedule_states: dict[str, dict[str, Any]] = {}
 
     @property
     def model(self) -> PortraitModel:
-        """The avatar, out of its wrapper for several devices."""
+        """The avatar."""
         model = super().model
         assert isinstance(model, PortraitModel)
         return model
 
+    @property
+    def clip(self) -> TrackedClip:
+        """The clip that the avatar is made from."""
+        return self.datamanager.train_dataset.metadata["clip"]
+
+    def in_parallel(self) -> ParallelTraining | None:
+        """The avatar as several processes train it, if there are several: what learns now is kept alike in all."""
+        if self.world_size == 1:
+            return None
+        return ParallelTraining(self.model, (self.model.head_sampler.density, self.model.torso_sampler.density))
+
+    def get_train_loss_dict(self, step: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """Outputs, losses and metrics of a step's rays, of this process' share of them where there are several.
+
+        The sampler is told where the avatar is still wrong.
+        """
+        if self.parallel is None:
+            outputs, losses, metrics = super().get_train_loss_dict(step)
+        else:
+            outputs, losses, metrics = self.parallel.losses(*self.datamanager.next_train(step))
+        if self.phase is None:
+            self.datamanager.train_pixel_sampler.observe(outputs["colour_error"][:, 0])
+        return outputs, losses, metrics
+
     @cached_property
     def editor(self) -> tuple[str, FrameEditor]:
-        """The editor's name and itself, made at the first edit: rendering and evaluation never load its weights.
+        """The editor's label and itself, made at the first edit: rendering and evaluation never load its weights.
 
         It is no part of the module tree, so it is in no checkpoint.
         """
-        config, device = self.config, torch.device(self.device)
-        name = resolve_editor_name(config.editor, config.instruct_pix2pix, device)
-        return name, choose_editor(name, config.offline, config.instruct_pix2pix, device)
+        config, device = self.config.editor, torch.device(self.device)
+        config.name = resolve_editor_name(config, device)
+        with one_sentence_for_user_errors():
+            return config.label(), choose_editor(config, device)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -169,7 +235,8 @@ class PortraitEditPipeline(VanillaPipeline):
         trainer = training_callback_attributes.trainer
         assert trainer is not None
         self.run_folder = trainer.base_dir
-        self.bring_edited_frames(trainer.config)
+        if is_first():
+            self.bring_edited_frames(trainer.config)
         self.save_checkpoint = trainer.save_checkpoint
         left = sum(steps for _, steps in self.phases_left())
         with one_sentence_for_user_errors():
@@ -211,33 +278,41 @@ class PortraitEditPipeline(VanillaPipeline):
                 self.save_checkpoint(step - 1)
             self.enter(name)
         if self.phase is not None:
-            self.phase.before_step()
+            with one_sentence_for_user_errors():
+                self.phase.before_step()
 
     def enter(self, name: str | None) -> None:
         """Begin or take up a style's phase."""
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
+        self.datamanager.train_pixel_sampler.forget()
         CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
-        editor_name, editor = self.editor
+        editing: tuple[FrameEditor, EditedFrames] | None = None
+        if is_first():
+            editor_name, editor = self.editor
+            editor.check(prompt)
+            editing = editor, EditedFrames(self.run_folder / "edited", prompt, editor_name)
         self.phase = StyleTraining(
             self.config.style_training,
             prompt,
             name,
             self.model,
             self.datamanager,
-            editor,
-            EditedFrames(self.run_folder / "edited", prompt, editor_name),
+            editing,
             seed=len(self.schedule_states),
         )
         if name in self.schedule_states:
             self.phase.schedule.load_state_dict(self.schedule_states[name])
         self.phase.begin()
+        self.parallel = self.in_parallel()
 
     def after_step(self, step: int) -> None:
         """Count the step, and move the style that is being trained."""
         del step
         if self.phase is None:
             self.model.reconstruction_steps_trained += 1
+            if self.parallel is not None:
+                self.parallel.share_densities()
             return
         self.phase.after_step()
         self.schedule_states[self.phase.style_name] = self.phase.schedule.state_dict()
@@ -247,8 +322,8 @@ class PortraitEditPipeline(VanillaPipeline):
         self.model.style_weights = {} if prompt is None else {style_name(prompt): 1.0}
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The edit schedules, for the checkpoint."""
-        return {"schedules": self.schedule_states}
+        """The edit schedules, and which clip the avatar is of, for the checkpoint."""
+        return {"schedules": self.schedule_states, "clip": asdict(ClipFingerprint.of(self.clip))}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the edit schedules from a checkpoint."""
@@ -260,6 +335,9 @@ class PortraitEditPipeline(VanillaPipeline):
         Raises:
             UserError: the checkpoint holds another kind of avatar, or one of another clip.
         """
+        with one_sentence_for_user_errors():
+            self.require_same_clip(loaded_state.get("_extra_state", {}))
+            loaded_state = fit_other_encodings(self.model, loaded_state)
         found = {key for key in loaded_state if key.startswith("_model.")}
         own = {f"_model.{key}": value for key, value in self.model.state_dict().items()}
         styles = tuple(f"_model.styles.{name}." for name in self.styles)
@@ -277,7 +355,16 @@ class PortraitEditPipeline(VanillaPipeline):
         state = {key: value for key, value in loaded_state.items() if key not in found or key in kept}
         super().load_pipeline(state, step)
 
+    def require_same_clip(self, extra_state: dict[str, Any]) -> None:
+        """Check that a checkpoint is of this run's clip. Those of earlier versions do not say which they are of.
 
-def style_name(prompt: EditPrompt) -> str:
-    """A prompt's key in the model and in checkpoints."""
-    return folder_name(prompt, "")
+        Raises:
+            UserError: it is of another clip, or of the same video tracked anew.
+        """
+        theirs, ours = extra_state.get("clip"), ClipFingerprint.of(self.clip)
+        if theirs is not None and theirs["digest"] != ours.digest:
+            raise UserError(
+                f"The checkpoint does not fit this run: it is the avatar of another clip ({theirs['name']}, or an "
+                f"earlier tracking of it), and this one's is {self.clip.root}; name that clip with --data, or leave "
+                "out --load-dir to start anew."
+            )

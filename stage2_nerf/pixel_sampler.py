@@ -3,12 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
+from stage2_nerf.error_map import ErrorMap
+from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import Label
+
+POOR = FrameFlag.BLURRED | FrameFlag.OCCLUDED | FrameFlag.DARK
+"""Flags of frames that show the person worse than the others. Profiles are not among them: they are rare, and right."""
+
+LARGEST_ERROR = 4.0
+"""A pixel around which the error is so many times the average is drawn no oftener for a larger one."""
 
 
 @dataclass
@@ -20,12 +29,16 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     """Distinct frames in a batch: each costs one blend of the fields' tables."""
     rare_expression_weight: float = 4.0
     """How much likelier, at most, a frame is drawn whose expression the clip hardly shows again."""
+    poor_frame_weight: float = 0.3
+    """How likely a frame is drawn that tracking flagged as blurred, covered or badly lit, against 1 for the others."""
     eyes_and_mouth_weight: float = 4.0
     """How much likelier a pixel of eyes, brows or mouth is drawn than one of skin."""
     edge_weight: float = 2.0
     """How much likelier a pixel of the matte's soft edge is drawn."""
     background_weight: float = 0.15
     """How likely a pixel without any person is drawn, against 1 for one of skin."""
+    error_share: float = 0.3
+    """Share of each pixel's and each frame's likelihood that follows the error last seen there; 0 looks at none."""
 
 
 class PortraitPixelSampler(PixelSampler):
@@ -35,10 +48,17 @@ class PortraitPixelSampler(PixelSampler):
 
     def __init__(self, config: PortraitPixelSamplerConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
+        self.frames_per_batch = config.frames_per_batch
         self.allowed_rows: Int[Tensor, "rows"] | None = None
         """Rows of the batch that may be drawn from; all where none is given."""
         self.frame_weights: Float[Tensor, "rows"] | None = None
         """How likely each row of the batch is drawn; all alike where none is given."""
+        self.error_map: ErrorMap | None = None
+        """Errors that the batches' rays found; none before any were told."""
+        self.drawn: Int[Tensor, "3 rays"] | None = None
+        """Row, y and x of the pixels drawn last."""
+        self.shape = (0, 0, 0)
+        """Frames, height and width of what they were drawn from."""
         self.label_weights = torch.ones(max(Label) + 1)
         for label in (Label.EYES, Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR):
             self.label_weights[label] = config.eyes_and_mouth_weight
@@ -49,7 +69,9 @@ class PortraitPixelSampler(PixelSampler):
         count, height, width = images.shape[:3]
         rows = torch.arange(count) if self.allowed_rows is None else self.allowed_rows
         likely = torch.ones(len(rows)) if self.frame_weights is None else self.frame_weights[rows]
-        frames = rows[torch.multinomial(likely, min(self.config.frames_per_batch, len(rows)))]
+        if self.error_map is not None:
+            likely = likely * self.by_error(self.error_map.of_frames(rows))
+        frames = rows[torch.multinomial(likely, min(self.frames_per_batch, len(rows)))]
         candidates = 4 * self.num_rays_per_batch
         row = frames[torch.randint(len(frames), (candidates,))]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
@@ -57,11 +79,42 @@ class PortraitPixelSampler(PixelSampler):
         weight = self.label_weights[image_batch["labels"][row, y, x, 0].long()]
         weight = torch.where(matte == 0, self.config.background_weight, weight)
         weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
+        if self.error_map is not None:
+            weight = weight * self.by_error(self.error_map.around(row, y, x))
         kept = torch.multinomial(weight, self.num_rays_per_batch)
+        # Neighbouring pixels follow each other: what they look up is still in the processor's cache.
+        kept = kept[torch.argsort((row[kept] * height + y[kept]) * width + x[kept])]
         row, y, x = row[kept], y[kept], x[kept]
         batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
+        self.drawn, self.shape = torch.stack([row, y, x]), (count, height, width)
         return batch
+
+    def observe(self, error: Float[Tensor, "rays"]) -> None:
+        """Learn the colour errors, in [0, 1], of the pixels drawn last."""
+        if self.config.error_share > 0 and self.drawn is not None:
+            self.error_map = self.error_map or ErrorMap(*self.shape)
+            self.error_map.observe(*self.drawn, error.detach().cpu())
+
+    def forget(self) -> None:
+        """Look at no errors until new ones are told: other pictures are about to be trained on."""
+        self.error_map = self.drawn = None
+
+    def by_error(self, relative: Float[Tensor, "some"]) -> Float[Tensor, "some"]:
+        """How much likelier something is drawn for its error over the average."""
+        share = self.config.error_share
+        return (1 - share) + share * relative.clamp(max=LARGEST_ERROR)
+
+
+def frame_weights(
+    config: PortraitPixelSamplerConfig,
+    expressions: Float[Tensor, "frames expressions"],
+    flags: UInt16[np.ndarray, "frames"],
+) -> Float[Tensor, "frames"]:
+    """How likely each frame is drawn: the oftener, the seldomer its expression is, and seldom where it shows little."""
+    poor = torch.from_numpy(has_flag(flags, POOR))
+    trust = torch.where(poor, config.poor_frame_weight, 1.0)
+    return expression_rarity(expressions, config.rare_expression_weight) * trust
 
 
 def expression_rarity(
@@ -71,8 +124,13 @@ def expression_rarity(
 
     Never below 1 nor above `highest`. A yawn in three frames of a hundred would otherwise hardly be trained on.
     """
-    distance = torch.cdist(expressions, expressions)
-    nearest = distance.sort(dim=1).values[:, 1 : neighbours + 1]
+    # By portions: of ten thousand frames, all distances at once would take a gigabyte and a half.
+    nearest = torch.cat(
+        [
+            torch.cdist(portion, expressions).topk(min(neighbours + 1, len(expressions)), largest=False).values[:, 1:]
+            for portion in expressions.split(512)
+        ]
+    )
     if nearest.shape[1] == 0:
         return torch.ones(len(expressions))
     novelty = nearest.mean(dim=1)

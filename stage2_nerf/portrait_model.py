@@ -5,26 +5,31 @@ torso field sees the same rays carried to torso space. Samples of both are put i
 density, so there is no seam at the neck.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
-from stage2_nerf.frame_refinement import FrameRefinement, move
+from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
-from stage2_nerf.volume_rendering import FieldSamples, composite
+from stage2_nerf.volume_rendering import FieldSamples, composite, used_up
+
+POINTS_AT_ONCE = 1 << 13
+"""Points of a picture that a CPU decodes at once."""
 
 
 @dataclass
@@ -56,8 +61,10 @@ class PortraitModelConfig(ModelConfig):
     """Weight of the corrections' roughness in time."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour behind the person where the scene's own background is not at hand (the viewer, novel views)."""
+    rendering_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What numbers the fields calculate with when pictures are rendered; auto takes bfloat16 on CUDA."""
     eval_num_rays_per_chunk: int = 1 << 15
-    """Rays rendered at once."""
+    """Rays rendered at once where rays are given rather than cameras; whole pictures are rendered in one go."""
 
 
 class PortraitModel(Model):
@@ -107,14 +114,69 @@ class PortraitModel(Model):
         for parameter in self.shared_parameters():
             parameter.requires_grad_(not frozen)
 
-    def render_frame(self, camera: Cameras) -> dict[str, Tensor]:
-        """Render a whole picture in the styles that are shown, without disturbing a training that is under way."""
+    @torch.no_grad()
+    def render_frame(
+        self,
+        camera: Cameras,
+        expression: Float[Tensor, "expressions"] | None = None,
+        head_to_torso: Float[Tensor, "4 4"] | None = None,
+        looks: Sequence[Mapping[str, float]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Render a whole picture in the styles that are shown, without disturbing a training that is under way.
+
+        Args:
+            camera: one camera. Its time says which moment of the clip it shows; without one it shows the clip's mean.
+            expression: shown instead of the clip's own, in the order of the clip's expression names. Values beyond
+                [0, 1] exaggerate.
+            head_to_torso: how the head sits on the torso, in scene units, instead of as the clip has it.
+            looks: mixes of styles that are shown side by side at the cost of one; see `render_frames`.
+
+        Returns:
+            What `get_outputs` gives, each height x width x channels.
+        """
+        expressions = None if expression is None else expression[None]
+        poses = None if head_to_torso is None else head_to_torso[None]
+        return {name: value[0] for name, value in self.render_frames(camera, expressions, poses, looks).items()}
+
+    @torch.no_grad()
+    def render_frames(
+        self,
+        cameras: Cameras,
+        expressions: Float[Tensor, "cameras expressions"] | None = None,
+        head_to_torso: Float[Tensor, "cameras 4 4"] | None = None,
+        looks: Sequence[Mapping[str, float]] | None = None,
+    ) -> dict[str, Tensor]:
+        """As `render_frame`, for several cameras of one size in one go: it pays where small pictures leave a GPU idle.
+
+        Every output is cameras x height x width x channels.
+
+        Args:
+            looks: the weight of each style in each mix that is shown, instead of `style_weights`. The mixes'
+                foregrounds follow each other in the output `foregrounds`; what stands behind them has no style.
+        """
         was_training = self.training
         self.eval()
         try:
-            return self.get_outputs_for_camera(camera)
+            cameras = cameras.to(self.device)
+            if expressions is None and cameras.metadata is not None:
+                expressions = cameras.metadata.get("expression")
+            origins, directions = picture_rays(cameras)
+            size = origins.shape[:-1]
+            pixels = size[1] * size[2]
+            times = None if cameras.times is None else cameras.times.reshape(-1)
+            states = self.track.resolve_pictures(times, expressions, len(cameras), pixels)
+            if head_to_torso is not None:
+                states = replace(states, head_to_torso=head_to_torso.to(self.device), is_posed=True)
+            outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states, looks)
+            return {name: value.view(*size, -1) for name, value in outputs.items()}
         finally:
             self.train(was_training)
+
+    @torch.no_grad()
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
+        """A whole picture, for nerfstudio's commands and viewer; the box that these crop to is not heeded."""
+        del obb_box
+        return self.render_frame(camera if camera.shape else camera.reshape((1,)))
 
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Render rays.
@@ -124,22 +186,38 @@ class PortraitModel(Model):
             `rgb`, the same over the configured background; `depth` in scene units; outside of training also
             `original_foreground`, the foreground without any style.
         """
-        rays = len(ray_bundle)
-        metadata = ray_bundle.metadata
-        states = self.track.resolve(ray_bundle.times, metadata.get("expression"), rays)
-        origins, directions = ray_bundle.origins, ray_bundle.directions
-        corrections = self.refinement.at(states.times)
+        states = self.track.resolve(ray_bundle.times, ray_bundle.metadata.get("expression"), len(ray_bundle))
+        return self.trace(ray_bundle.origins, ray_bundle.directions, states)
+
+    def trace(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        states: FrameStates,
+        looks: Sequence[Mapping[str, float]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Render rays that look at known moments; see `get_outputs` and `render_frames`."""
+        looks = (self.style_weights,) if looks is None else looks
+        corrections = self.corrections(states)
         origins, directions = move(origins, directions, corrections.head, states.frame)
         head_blend = self.head_field.blend(states.expression, corrections.code)
+        head = self.look(origins, directions, states, "head", head_blend, looks)
+        # What a picture's head hides is not looked at; training looks at it all.
+        end = None if self.training else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         torso_blend = self.torso_field.blend(poses)
-        to_torso = states.head_to_torso[states.frame]
-        torso_origins = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], origins) + to_torso[:, :3, 3]
-        torso_directions = torch.einsum("rij,rj->ri", to_torso[:, :3, :3], directions)
-        torso_origins, torso_directions = move(torso_origins, torso_directions, corrections.torso, states.frame)
-        head = self.look(origins, directions, states, "head", head_blend)
-        torso = self.look(torso_origins, torso_directions, states, "torso", torso_blend)
-        return self.composite(rays, (head, torso))
+        origins, directions = carry(origins, directions, states.head_to_torso, states.frame)
+        origins, directions = move(origins, directions, corrections.torso, states.frame)
+        torso = self.look(origins, directions, states, "torso", torso_blend, looks, end)
+        return self.composite(len(origins), (head, torso))
+
+    def corrections(self, states: FrameStates) -> Corrections:
+        """The corrections of some moments: what the clip does not show takes their mean over the clip."""
+        mean = self.refinement.mean(len(states.times))
+        if not states.has_time or states.is_posed:
+            return mean
+        own = self.refinement.at(states.times)
+        return replace(own, code=mean.code) if states.is_driven else own
 
     def look(
         self,
@@ -148,34 +226,59 @@ class PortraitModel(Model):
         states: FrameStates,
         part: str,
         blended: BlendedFrames,
+        looks: Sequence[Mapping[str, float]],
+        end: Float[Tensor, "rays"] | None = None,
     ) -> FieldSamples:
-        """Sample one field along the rays that meet its proxy."""
+        """Sample one field along the rays that meet its proxy before their end."""
         field: CanonicalField = getattr(self, f"{part}_field")
         sampler: ProxySampler = getattr(self, f"{part}_sampler")
-        segments = sampler(origins, directions, states.frame, field, blended)
+        segments = sampler(origins, directions, states.frame, field, blended, end)
         hits, samples = segments.middles.shape
         ray = segments.ray
         positions = (origins[ray, None] + segments.middles[..., None] * directions[ray, None]).flatten(0, 1)
         frame: Int[Tensor, "points"] = states.frame[ray].repeat_interleave(samples)
         canonical = field.to_canonical(positions, frame, blended)
-        density, features = field(canonical, frame, blended)
-        if self.training and density.requires_grad:
-            sampler.learn(canonical.detach(), density.detach())
-        original = getattr(self, f"{part}_colour")(features)
-        residuals = [
-            (weight, getattr(self.styles[name], part)(canonical, features))
-            for name, weight in self.style_weights.items()
-        ]
-        looks = [blend_residuals(residuals, original)]
-        if not self.training:
-            looks.append(blend_residuals([], original))
-        colours = torch.cat(looks, dim=-1).view(hits, samples, -1)
-        return FieldSamples(segments, density.view(hits, samples), colours)
+        if self.training:
+            density, colours = self.evaluate(canonical, frame, part, blended, looks)
+            if density.requires_grad:
+                sampler.learn(canonical.detach(), density.detach())
+        else:
+            # What a layer of the network takes and gives should stay in the processor's cache.
+            size = POINTS_AT_ONCE if canonical.device.type == "cpu" else len(canonical)
+            pieces = zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True)
+            seen = [self.evaluate(*piece, part, blended, looks) for piece in pieces]
+            density, colours = (torch.cat(values) for values in zip(*seen, strict=True))
+        return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, colours.shape[-1]))
+
+    def evaluate(
+        self,
+        canonical: Float[Tensor, "points 3"],
+        frame: Int[Tensor, "points"],
+        part: str,
+        blended: BlendedFrames,
+        looks: Sequence[Mapping[str, float]],
+    ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
+        """Density and colours of one field in all looks; the unstyled one follows where it is needed."""
+        field: CanonicalField = getattr(self, f"{part}_field")
+        precision = self.config.rendering_precision
+        is_half = precision == "bfloat16" or (precision == "auto" and canonical.device.type == "cuda")
+        with torch.autocast(canonical.device.type, torch.bfloat16, enabled=is_half and not self.training):
+            density, features = field(canonical, frame, blended)
+            original = getattr(self, f"{part}_colour")(features)
+            residuals = {
+                name: getattr(self.styles[name], part)(canonical, features)
+                for name in dict.fromkeys(name for look in looks for name in look)
+            }
+        mixes = [blend_residuals([(look[name], residuals[name]) for name in look], original) for look in looks]
+        if residuals and not self.training:
+            mixes.append(blend_residuals([], original))
+        return density.float(), torch.cat(mixes, dim=-1).float()
 
     def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
         """The outputs of `get_outputs`, of all fields' samples."""
         seen = composite(rays, parts)
-        foreground, original_foreground = seen.foreground[:, :3], seen.foreground[:, 3:]
+        # Without a style there is one look, which is both.
+        foreground, original_foreground = seen.foreground[:, :3], seen.foreground[:, -3:]
         background = torch.tensor(self.config.background, device=foreground.device)
         outputs = {
             "rgb": over(foreground, seen.accumulation, background),
@@ -183,7 +286,9 @@ class PortraitModel(Model):
             "accumulation": seen.accumulation,
             "depth": seen.depth,
         }
-        return outputs if self.training else {**outputs, "original_foreground": original_foreground}
+        if self.training:
+            return outputs
+        return {**outputs, "foregrounds": seen.foreground, "original_foreground": original_foreground}
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None
@@ -192,6 +297,7 @@ class PortraitModel(Model):
         del metrics_dict
         predicted, target, matte = self.compare(outputs, batch)
         losses = {"colour": colour_loss(predicted, target)}
+        outputs["colour_error"] = (predicted - target).detach().abs().mean(dim=-1, keepdim=True)
         if self.style_weights:
             return losses
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
@@ -199,7 +305,7 @@ class PortraitModel(Model):
             self.config.deformation_weight
             * torch.stack(
                 [
-                    smoothness_loss(field.deformation.learned_basis) + (field.deformation.learned_basis**2).mean()
+                    smoothness_loss(field.deformation.learned_volumes) + (field.deformation.learned_basis**2).mean()
                     for field in (self.head_field, self.torso_field)
                 ]
             ).sum()

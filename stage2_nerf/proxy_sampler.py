@@ -9,18 +9,23 @@ the walk's weights (inverse transform sampling, as NeRF's fine network, Mildenha
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField
+from stage2_nerf.proxy_walk import UNSEEN_TRANSMITTANCE, possible_cells, walk_and_draw
 
 LEAST_KEPT_DENSITY = 0.01
 """What the grid keeps everywhere in the hull, so that training can find a surface where none was."""
 
 LEAST_SHOWN_DENSITY = 0.05
 """Density per scene unit below which a cell is passed over when rendering; above what an empty cell keeps."""
+
+LEAST_SHOWN_OPACITY = 0.01
+"""Opacity, as the walk finds it, below which a ray is passed over when rendering."""
 
 
 @dataclass
@@ -30,7 +35,9 @@ class ProxySamplerConfig:
     walk_steps: int = 32
     """Even steps of the walk through the box."""
     samples: int = 10
-    """Samples that the field sees on each ray."""
+    """Samples that the field sees on each ray of a training step."""
+    rendered_samples: int = 10
+    """The same in a picture, where none looks for surfaces that the walk did not meet."""
     uniform_share: float = 0.05
     """Share of the samples spread evenly over the hull, so that surfaces can be found where none was."""
     decay: float = 0.98
@@ -66,25 +73,20 @@ def intersect_box(
 
 
 def draw_edges(
-    mass: Float[Tensor, "rays steps"], walk_edges: Float[Tensor, "rays steps+1"], samples: int, jitter: bool
+    mass: Float[Tensor, "rays steps"],
+    walk_edges: Float[Tensor, "rays steps+1"],
+    shares: Float[Tensor, "rays samples+1"],
 ) -> Float[Tensor, "rays samples+1"]:
-    """Stretches that hold equal shares of the mass along each ray.
+    """Distances at which given shares of the mass along each ray lie before.
 
     Args:
         mass: how much each step of the walk matters, not all zero.
         walk_edges: distances where the steps meet.
-        samples: stretches to make.
-        jitter: move the inner edges at random within half a share, for training.
+        shares: of the ray's whole mass, increasing along it, in (0, 1).
     """
     cumulated = torch.cumsum(mass, dim=-1)
     cumulated = F.pad(cumulated / cumulated[:, -1:].clamp(min=1e-12), (1, 0))
-    shares = torch.linspace(0, 1, samples + 1, device=mass.device).expand(len(mass), -1)
-    if jitter:
-        moves = (torch.rand_like(shares) - 0.5) / samples
-        moves[:, 0], moves[:, -1] = 0, 0
-        shares = shares + moves
-    # The ends of the mass, not of the walk: no stretch reaches into empty space before or behind.
-    shares = shares.clamp(1e-5, 1 - 1e-5).contiguous()
+    shares = shares.contiguous()
     after = torch.searchsorted(cumulated.contiguous(), shares, right=True).clamp(1, mass.shape[1])
     low, high = cumulated.gather(1, after - 1), cumulated.gather(1, after)
     fraction = (shares - low) / (high - low).clamp(min=1e-9)
@@ -115,6 +117,7 @@ class ProxySampler(nn.Module):
         self.config = config
         self.register_buffer("hull", hull)
         self.register_buffer("density", torch.where(hull, density, torch.zeros_like(density)))
+        self.counted: tuple[int, Int64[np.ndarray, "depth+1 height+1 width+1"]] | None = None
 
     @torch.no_grad()
     def forward(
@@ -124,8 +127,54 @@ class ProxySampler(nn.Module):
         frame: Int[Tensor, "rays"],
         field: CanonicalField,
         blended: BlendedFrames,
+        end: Float[Tensor, "rays"] | None = None,
     ) -> RaySegments:
-        """Samples for the rays that meet the proxy; the others cost no more than the walk."""
+        """Samples for the rays that meet the proxy; the others cost no more than the walk.
+
+        Args:
+            origins: in the field's observed space.
+            directions: of unit length.
+            frame: which of the blended moments each ray looks at.
+            field: the field, whose deformation poses the proxy.
+            blended: its tables.
+            end: distance beyond which each ray sees nothing; everywhere where none is given.
+        """
+        end = torch.full_like(origins[:, 0], torch.inf) if end is None else end
+        walk = self.walk_compiled if origins.device.type == "cpu" else self.walk
+        return walk(origins, directions, frame, field, blended, end, self.shares(len(origins), origins.device))
+
+    def shares(self, rays: int, device: torch.device) -> Float[Tensor, "rays samples+1"]:
+        """The shares of its mass at which each ray's stretches meet; jittered within half a stretch when training."""
+        samples = self.config.samples if self.training else self.config.rendered_samples
+        shares = torch.linspace(0, 1, samples + 1, device=device).expand(rays, -1)
+        if self.training:
+            moves = (torch.rand_like(shares) - 0.5) / samples
+            moves[:, 0], moves[:, -1] = 0, 0
+            shares = shares + moves
+        # The ends of the mass, not of the walk: no stretch reaches into empty space before or behind.
+        return shares.clamp(1e-5, 1 - 1e-5)
+
+    @property
+    def least_density(self) -> float:
+        """Density that the walk takes for none."""
+        return 0.0 if self.training else LEAST_SHOWN_DENSITY
+
+    @property
+    def least_opacity(self) -> float:
+        """What the walk must find a ray's opacity to exceed for the ray to be sampled."""
+        return 0.0 if self.training else LEAST_SHOWN_OPACITY
+
+    def walk(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        frame: Int[Tensor, "rays"],
+        field: CanonicalField,
+        blended: BlendedFrames,
+        end: Float[Tensor, "rays"],
+        shares: Float[Tensor, "rays samples+1"],
+    ) -> RaySegments:
+        """Walk and draw with tensors, on any device."""
         enter, leave = intersect_box(origins, directions, field.box)
         ray = torch.nonzero(leave > enter)[:, 0]
         steps = self.config.walk_steps
@@ -135,22 +184,68 @@ class ProxySampler(nn.Module):
         positions = (origins[ray, None] + middles[..., None] * directions[ray, None]).flatten(0, 1)
         canonical = field.to_canonical(positions, frame[ray].repeat_interleave(steps), blended)
         density = self.look_up(canonical).reshape(-1, steps)
-        if self.training:
-            may_hold = F.max_pool1d((density > 0).float()[:, None], 3, stride=1, padding=1)[:, 0]
-        else:
-            density = torch.where(density > LEAST_SHOWN_DENSITY, density, torch.zeros_like(density))
-            may_hold = (density > 0).float()
-        hit = may_hold.any(-1)
-        ray, walk_edges, density, may_hold = ray[hit], walk_edges[hit], density[hit], may_hold[hit]
+        shown = (density > self.least_density) & (middles < end[ray, None])
+        density = torch.where(shown, density, torch.zeros_like(density))
         optical = density * (walk_edges[:, 1:] - walk_edges[:, :-1])
-        before = torch.cumsum(optical, -1) - optical
-        weight = torch.exp(-before) * (1 - torch.exp(-optical))
+        transmittance = torch.exp(optical - torch.cumsum(optical, -1))
+        weight = transmittance * (1 - torch.exp(-optical))
+        if not self.training:
+            seen = transmittance >= UNSEEN_TRANSMITTANCE
+            weight, density = weight * seen, density * seen
+        hit = weight.sum(-1) > self.least_opacity
+        ray, walk_edges, density, weight = ray[hit], walk_edges[hit], density[hit], weight[hit]
         # Spread to the neighbouring steps: a surface between two of them must be found by both.
-        weight = F.max_pool1d(weight[:, None], 3, stride=1, padding=1)[:, 0]
+        spread = F.max_pool1d(torch.stack([weight, (density > 0).float()], dim=1), 3, stride=1, padding=1)
+        weight, may_hold = spread.unbind(1)
         share = self.config.uniform_share
         mass = (1 - share) * weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
         mass = mass + share * may_hold / may_hold.sum(-1, keepdim=True).clamp(min=1)
-        return RaySegments(ray, draw_edges(mass, walk_edges, self.config.samples, self.training))
+        return RaySegments(ray, draw_edges(mass, walk_edges, shares[ray]))
+
+    def walk_compiled(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        frame: Int[Tensor, "rays"],
+        field: CanonicalField,
+        blended: BlendedFrames,
+        end: Float[Tensor, "rays"],
+        shares: Float[Tensor, "rays samples+1"],
+    ) -> RaySegments:
+        """The same by a compiled loop, on the CPU."""
+        box = field.box.numpy()
+        displacement = blended.displacement.detach().contiguous().numpy()
+        # Posing the cells costs about as much as the walk of a training step's rays, and spares most of a picture's.
+        if self.training:
+            possible = np.ones((len(displacement), 1, 1, 1), np.bool_)
+        else:
+            possible = possible_cells(box, displacement, self.occupied())
+        hit, edges = walk_and_draw(
+            origins.contiguous().numpy(),
+            directions.contiguous().numpy(),
+            frame.numpy(),
+            box,
+            displacement,
+            self.density.numpy(),
+            possible,
+            self.config.walk_steps,
+            self.least_density,
+            self.least_opacity,
+            end.numpy(),
+            not self.training,
+            self.config.uniform_share,
+            shares.numpy(),
+        )
+        ray = torch.from_numpy(np.flatnonzero(hit))
+        return RaySegments(ray, torch.from_numpy(edges)[ray])
+
+    def occupied(self) -> Int64[np.ndarray, "depth+1 height+1 width+1"]:
+        """How many of the grid's nodes before each index hold density that is shown; kept while the grid stays."""
+        version = self.density._version
+        if self.counted is None or self.counted[0] != version:
+            counts = np.pad(self.density.numpy() > LEAST_SHOWN_DENSITY, ((1, 0), (1, 0), (1, 0)))
+            self.counted = version, counts.cumsum(0, dtype=np.int64).cumsum(1).cumsum(2)
+        return self.counted[1]
 
     def look_up(self, canonical: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """The grid's density at canonical positions in [-1, 1]; nothing outside of the box."""

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from stage1_edit.edited_frames import folder_name
 from stage1_edit.prompts import EditPrompt
 from tracking.errors import UserError
 from tracking.regions import REGIONS
@@ -172,3 +173,13 @@ def parse_region_mix(typed: str, prompts: Sequence[EditPrompt]) -> dict[str, Sty
             raise UserError(f"The region {region} is given two looks in '{typed}': give it one.")
         looks[region] = parse_blend(blend, prompts)[0]
     return looks
+
+
+def named(mix: StyleWeights) -> dict[str, float]:
+    """A mix by the styles' names in the model."""
+    return {style_name(prompt): weight for prompt, weight in mix.items()}
+
+
+def style_name(prompt: EditPrompt) -> str:
+    """A prompt's key in the model and in checkpoints."""
+    return folder_name(prompt, "")

@@ -1,5 +1,6 @@
 """One prompt's phase of a run: its frames are edited, and its style is trained on them over the frozen avatar."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -11,10 +12,12 @@ from torch import Tensor
 from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
+from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import IterativeDatasetUpdate, IterativeDatasetUpdateConfig
 from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.several_processes import follow_first
 from stage2_nerf.styles import Style
 
 
@@ -32,12 +35,18 @@ class StyleTrainingConfig:
     """Which frames are edited when, and how strongly."""
 
 
+EditedFrame = tuple[int, Image]
+"""A training frame's row, and its edited picture."""
+
+
 class PromptFrames:
-    """The training frames of one prompt: edits go to the trainer, and to disk for a resumed run."""
+    """The training frames of one prompt: edits go to the trainer, to disk for a resumed run, and to other processes."""
 
     def __init__(self, datamanager: PortraitDataManager, kept: EditedFrames) -> None:
         self.datamanager = datamanager
         self.kept = kept
+        self.tell: Callable[[EditedFrame], None] = lambda edited: None
+        """Told of every frame that is replaced."""
 
     def __len__(self) -> int:
         return len(self.datamanager)
@@ -58,6 +67,7 @@ class PromptFrames:
         """Train on this picture from now on, and keep it under the source's frame number."""
         self.datamanager.replace(frame, image)
         self.kept.write(self.datamanager.frame_numbers[frame], image)
+        self.tell((frame, image))
 
     def kept_rows(self) -> set[int]:
         """The frames that an earlier run edited."""
@@ -65,12 +75,18 @@ class PromptFrames:
 
     def take_up_kept(self) -> None:
         """Train on what an earlier run edited."""
+        numbers = self.datamanager.frame_numbers
         for row in self.kept_rows():
-            self.datamanager.replace(row, self.kept.read(self.datamanager.frame_numbers[row]))
+            image = self.kept.read(numbers[row])
+            self.datamanager.replace(row, image)
+            self.tell((row, image))
 
 
 class StyleTraining:
-    """Trains one style. Its optimizer is its own, so prompts may come and go between runs of one avatar."""
+    """Trains one style. Its optimizer is its own, so prompts may come and go between runs of one avatar.
+
+    Of several processes that train together the first edits, and tells the others of every edited frame.
+    """
 
     def __init__(
         self,
@@ -79,10 +95,14 @@ class StyleTraining:
         style_name: str,
         model: PortraitModel,
         datamanager: PortraitDataManager,
-        editor: FrameEditor,
-        kept: EditedFrames,
+        editing: tuple[FrameEditor, EditedFrames] | None,
         seed: int,
     ) -> None:
+        """Set a phase up.
+
+        Args:
+            editing: who edits, and where edited frames are kept; none in a process that is told of them.
+        """
         self.config = config
         self.prompt = prompt
         self.style_name = style_name
@@ -91,35 +111,60 @@ class StyleTraining:
         style = model.styles[style_name]
         assert isinstance(style, Style)
         self.style = style
-        self.frames = PromptFrames(datamanager, kept)
         self.optimizer = torch.optim.Adam(style.parameters(), lr=config.learning_rate, eps=1e-15)
         generator = torch.Generator().manual_seed(seed)
-        edited = self.frames.kept_rows()
-        self.schedule = IterativeDatasetUpdate(config.schedule, len(datamanager), config.steps, generator, edited)
-        self.updater = DatasetUpdater(
-            editor,
-            self.schedule,
-            self.frames,
-            self.render,
-            prompt,
-            generator,
-            edited=edited,
-        )
+        self.edited: set[int] = set()
+        """The training frames that have been edited: the only ones to draw from."""
+        self.updater: DatasetUpdater | None = None
+        if editing is not None:
+            editor, kept = editing
+            self.frames = PromptFrames(datamanager, kept)
+            self.edited |= self.frames.kept_rows()
+        self.schedule = IterativeDatasetUpdate(config.schedule, len(datamanager), config.steps, generator, self.edited)
+        if editing is not None:
+            self.updater = DatasetUpdater(
+                editor,
+                self.schedule,
+                self.frames,
+                self.render,
+                prompt,
+                generator,
+                edited=self.edited,
+                geometry=self.geometry,
+            )
 
     def begin(self) -> None:
         """Show this style alone, freeze the shared avatar, and train on the prompt's frames."""
         self.model.style_weights = {self.style_name: 1.0}
         self.model.freeze_shared(True)
         self.datamanager.restore()
-        self.frames.take_up_kept()
+        follow_first(self.take_up_kept, self.take)
         self.train_on_edited()
+
+    def take_up_kept(self, tell: Callable[[EditedFrame], None]) -> None:
+        """Train on what an earlier run edited."""
+        self.frames.tell = tell
+        self.frames.take_up_kept()
+
+    def take(self, edited: EditedFrame) -> None:
+        """Train on a frame that another process edited."""
+        row, image = edited
+        self.datamanager.replace(row, image)
+        self.edited.add(row)
 
     def before_step(self) -> None:
         """Edit what is due."""
+        follow_first(self.edit, self.take)
+        self.train_on_edited()
+
+    def edit(self, tell: Callable[[EditedFrame], None]) -> None:
+        """Edit what is due, and tell of every frame that is done."""
+        assert self.updater is not None
+        self.frames.tell = tell
         with ExitStack() as shown:
             bars: list[Progress] = []
 
-            def tell(done: int, due: int) -> None:
+            def show(done: int, due: int) -> None:
                 # Most steps edit nothing or one frame, and are not worth a bar.
                 if due > 1 and not bars:
                     columns = TextColumn(f"Editing frames: {self.prompt}"), BarColumn(), MofNCompleteColumn()
@@ -128,15 +173,13 @@ class StyleTraining:
                 for bar in bars:
                     bar.update(bar.task_ids[0], completed=done)
 
-            self.updater.on_progress = tell
-            replaced = self.updater.step()
-        if replaced:
-            self.train_on_edited()
+            self.updater.on_progress = show
+            self.updater.step()
 
     def train_on_edited(self) -> None:
         """Draw rays from edited frames alone: the others would hold the style near the original."""
-        if self.updater.edited:
-            self.datamanager.train_only_on(sorted(self.updater.edited))
+        if self.edited:
+            self.datamanager.train_only_on(sorted(self.edited))
 
     def after_step(self) -> None:
         """Move the style by its gradients."""
@@ -146,6 +189,10 @@ class StyleTraining:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
+
+    def geometry(self, row: int) -> FrameGeometry:
+        """The tracked shape in a training frame."""
+        return frame_geometry(self.datamanager.train_dataset.metadata["clip"], self.datamanager.frame_numbers[row])
 
     def render(self, row: int) -> Image:
         """The avatar's picture of a training frame, over that frame's own background."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from stage2_nerf.encodings import PLANE_AXES, sample_atlas_planes
+from stage2_nerf.plane_look_up import PLANE_AXES, look_up_planes
 
 
 @dataclass
@@ -31,7 +31,7 @@ class StyleResidual(nn.Module):
     def __init__(self, config: StyleConfig, feature_size: int) -> None:
         super().__init__()
         self.planes = nn.ParameterList(
-            nn.Parameter(0.1 * torch.randn(len(PLANE_AXES), config.channels, 1, resolution, resolution))
+            nn.Parameter(0.1 * torch.randn(1, len(PLANE_AXES), resolution, resolution, config.channels))
             for resolution in config.resolutions
         )
         features = feature_size + len(PLANE_AXES) * config.channels * len(config.resolutions)
@@ -49,9 +49,9 @@ class StyleResidual(nn.Module):
         self, canonical: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
     ) -> Float[Tensor, "points 3"]:
         """The residual at canonical positions in [-1, 1], given the shared features there."""
-        coordinates = torch.stack([canonical[:, axes] for axes in PLANE_AXES])
-        own = [sample_atlas_planes(plane, coordinates, None).flatten(0, 1).T for plane in self.planes]
-        return self.network(torch.cat([features, *own], dim=1))
+        every_frame = torch.zeros(len(canonical), dtype=torch.long, device=canonical.device)
+        own = look_up_planes(canonical, every_frame, list(self.planes))
+        return self.network(torch.cat([features, own], dim=1))
 
 
 class Style(nn.Module):

@@ -209,6 +209,35 @@ def test_clips_that_cannot_be_trained_on(tmp_path: Path, train: Callable[..., An
     refused(train(trackless.root), "tracking.npz is missing")
 
 
+def change_track(clip: TrackedClip, **arrays: Any) -> Path:
+    replace(clip, track=replace(clip.track, **arrays)).save_description()
+    return clip.root
+
+
+def test_tracks_that_make_no_avatar(tmp_path: Path, train: Callable[..., Any], refused: Refused) -> None:
+    clips = [write_clip(tmp_path / str(i)) for i in range(4)]
+    poses = clips[0].track.camera_to_head.copy()
+    poses[7, 1, 3] = np.nan
+    broken = change_track(clips[0], camera_to_head=poses)
+    refused(train(broken), "damaged (frame 7 is said to be tracked, but its camera_to_head is not a number): track the")
+    nobody = change_track(clips[1], tracked=np.zeros(FRAMES, bool), flags=np.full(FRAMES, 2, np.uint16))
+    refused(train(nobody), "None of the 12 frames of")
+    refused(
+        train(change_track(clips[2], tracked=np.arange(FRAMES) == 3)),
+        "has only 1 of the 12 tracked frames that an avatar needs",
+    )
+    refused(train(change_track(clips[3], tracked=np.arange(FRAMES) > 0)), "film ten seconds or more")
+
+
+def test_a_head_that_never_turns_is_told_but_trained_on(
+    tmp_path: Path, train: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(write_clip(tmp_path / "clip").root)()
+    output = " ".join(capsys.readouterr().out.split())
+    assert "Warning: The head turns by only 0 degrees and nods by 0 in this clip" in output
+    assert (tmp_path / "outputs" / "test" / "portrait-edit" / "now" / "config.yml").is_file()
+
+
 def test_prompts_that_are_not_understood(tmp_path: Path, train: Callable[..., Any], refused: Refused) -> None:
     clip = write_clip(tmp_path / "clip").root
     refused(train(clip, (EditPrompt("make it sing"),)), "does not know 'sing' in 'make it sing'")
@@ -219,6 +248,7 @@ def test_runs_that_cannot_be_written(tmp_path: Path, train: Callable[..., Any], 
     clip = write_clip(tmp_path / "clip").root
     (tmp_path / "file").write_text("")
     refused(train(clip, output_dir=tmp_path / "file" / "outputs"), str(tmp_path / "file"))
+    refused(train(clip, experiment_name="file/x", output_dir=tmp_path), "Cannot write")
 
 
 @pytest.fixture

@@ -115,14 +115,28 @@ def local_background(
     background continued smoothly.
     """
     image = np.asarray(image, dtype=np.float32)
-    clear = (matte == 0).astype(np.uint8)
-    height, width = clear.shape
-    size = max(height, width)
-    # Just outside the matte some of the person's colour remains; what is carried inwards comes from further out.
-    source = cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, size // 128))
-    half = (max(1, width // 2), max(1, height // 2))
+    blend = background_blend(image, matte)
+    height, width = matte.shape
     if plate is None:
-        plate = _continued(image, source)
+        plate = cv2.resize(continued_background(image, matte), (width, height), interpolation=cv2.INTER_LINEAR)
+    blend = cv2.resize(blend, (width, height), interpolation=cv2.INTER_LINEAR)
+    background = blend[..., 3:] * np.asarray(plate, dtype=np.float32) + blend[..., :3]
+    return np.asarray(cv2.copyTo(image, (matte == 0).astype(np.uint8), background))
+
+
+def background_blend(
+    image: Float32[np.ndarray, "height width 3"], matte: Float[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "half_height half_width 4"]:
+    """What a frame knows of the background near the person, at half its size.
+
+    Returns:
+        A colour, in [0, 1], and the share of the plate that is to be added to it; the share is 1 deep inside the
+        person, where the frame knows nothing.
+    """
+    height, width = matte.shape
+    size = max(height, width)
+    source = _clear_of_person(matte)
+    half = (max(1, width // 2), max(1, height // 2))
     weight = cv2.resize(source.astype(np.float32), half, interpolation=cv2.INTER_AREA)[..., None]
     colors = cv2.resize(cv2.copyTo(image, source), half, interpolation=cv2.INTER_AREA)
     weighted = np.concatenate([colors, weight], axis=-1)
@@ -135,20 +149,24 @@ def local_background(
         confidence = np.minimum(8 * support, 1)
         share = share * (1 - confidence)
         added += confidence * (spread[..., :3] / np.maximum(support, 1e-6) - added)
-    blend = cv2.resize(np.concatenate([added, share], axis=-1), (width, height), interpolation=cv2.INTER_LINEAR)
-    background = blend[..., 3:] * np.asarray(plate, dtype=np.float32) + blend[..., :3]
-    return np.asarray(cv2.copyTo(image, clear, background))
+    return np.concatenate([added, share], axis=-1)
 
 
-def _continued(
-    image: Float32[np.ndarray, "height width 3"], known: UInt8[np.ndarray, "height width"]
-) -> Float32[np.ndarray, "height width 3"]:
-    """A smooth continuation of what is known of one frame; its mean colour where nothing is."""
-    height, width = known.shape
-    if not known.any():
-        return np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
+def continued_background(
+    image: Float32[np.ndarray, "height width 3"], matte: Float[np.ndarray, "height width"]
+) -> Float32[np.ndarray, "quarter_height quarter_width 3"]:
+    """A smooth continuation of what is known of one frame, at a quarter of its size; its mean colour if nothing is."""
+    height, width = matte.shape
+    known = _clear_of_person(matte)
     quarter = (max(1, width // 4), max(1, height // 4))
+    if not known.any():
+        return np.broadcast_to(image.mean(axis=(0, 1)), (quarter[1], quarter[0], 3))
     weight = cv2.resize(known.astype(np.float32), quarter, interpolation=cv2.INTER_AREA)
     colors = cv2.resize(cv2.copyTo(image, known), quarter, interpolation=cv2.INTER_AREA)
-    colors = colors / np.maximum(weight, 1e-6)[..., None]
-    return cv2.resize(fill_smoothly(colors, weight), (width, height), interpolation=cv2.INTER_LINEAR)
+    return fill_smoothly(colors / np.maximum(weight, 1e-6)[..., None], weight)
+
+
+def _clear_of_person(matte: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    """Where a frame shows its background: just outside the matte some of the person's colour remains."""
+    clear = (matte == 0).astype(np.uint8)
+    return np.asarray(cv2.erode(clear, np.ones((3, 3), np.uint8), iterations=max(1, max(clear.shape) // 128)))

@@ -76,6 +76,16 @@ class FitConfig:
 
 
 @dataclass(frozen=True)
+class KnownHead:
+    """A lens and a person that another clip has settled."""
+
+    focal_length: float
+    """In pixels of the images that are fitted now."""
+    identity: Float[np.ndarray, "modes"]
+    """The default head model's."""
+
+
+@dataclass(frozen=True)
 class HeadFit:
     """What was fitted; frames that did not track hold NaN."""
 
@@ -100,6 +110,7 @@ def fit_head(
     progress: Callable[[int, int], None] | None = None,
     center: tuple[float, float] | None = None,
     expression_scores: Float[np.ndarray, "frames expressions"] | None = None,
+    known: KnownHead | None = None,
 ) -> HeadFit:
     """Fit camera, identity, poses and expressions to a clip's landmarks.
 
@@ -115,6 +126,7 @@ def fit_head(
         progress: told the number of frames done and of all frames to do.
         center: principal point in pixels of the clip's images, where they are a crop off the centre of the video.
         expression_scores: each expression as the detector judges it, in [0, 1], NaN where it does not.
+        known: camera and identity, where they are not to be fitted.
 
     Raises:
         UserError: too few frames are tracked.
@@ -131,9 +143,11 @@ def fit_head(
     observations, start, sound = _align(model, points)
     if expression_scores is not None:
         observations = replace(observations, scores=_above_rest(expression_scores[frames]))
-    problem = config.problem(model)
-    longer_side = max(width, height)
-    problem, identity = config.camera.settle(problem, observations[sound], start[sound], longer_side)
+    if known is None:
+        problem = config.problem(model)
+        problem, identity = config.camera.settle(problem, observations[sound], start[sound], max(width, height))
+    else:
+        problem, identity = config.problem(model, known.focal_length), known.identity.astype(np.float32)
     count = len(frames)
 
     def told(done: int) -> None:

@@ -38,7 +38,7 @@ def test_an_edit_reaches_the_training_rays_and_restoring_takes_it_back(datamanag
     datamanager.replace(3, torch.full_like(datamanager.original(3), 0.5))
     datamanager.train_only_on([3])
     _, batch = datamanager.next_train(0)
-    assert (batch["image"] == 0.5).all()
+    assert_close(batch["image"], torch.full_like(batch["image"], 128 / 255))
     datamanager.restore()
     _, batch = datamanager.next_train(0)
     _, y, x = batch["indices"].T
@@ -57,7 +57,7 @@ def test_only_the_allowed_frames_are_drawn(datamanager):
 def test_eyes_and_mouth_are_drawn_more_often_than_their_share(datamanager):
     wanted = (Label.EYES, Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR)
     labels = torch.cat([datamanager.next_train(0)[1]["labels"] for _ in range(20)])
-    everywhere = datamanager.image_batch["labels"]
+    everywhere = torch.stack([datamanager.labels(row) for row in range(len(datamanager))])
 
     def share(found):
         return sum((found == label).float().mean() for label in wanted)
@@ -118,6 +118,19 @@ def test_the_proxies_cover_the_person(tiny_clip, tiny_preset):
         outputs = model.render_frame(data.camera(row))
         person = cv2.erode(tiny_clip.matte(row), np.ones((3, 3))) > 0.9
         assert (outputs["accumulation"][..., 0].numpy()[person] > 0).mean() > 0.995
+
+
+def test_a_chunk_of_rays_that_meet_no_torso_is_rendered(tiny_clip, tiny_preset):
+    """A frame of 256 x 256 has such chunks: its uppermost rows."""
+    config = deepcopy(tiny_preset.pipeline)
+    config.datamanager.data = tiny_clip.root
+    data = config.datamanager.setup(device="cpu", test_mode="val")
+    scene = data.train_dataset
+    model = config.model.setup(scene_box=scene.scene_box, num_train_data=16, metadata=scene.metadata)
+    model.torso_sampler.hull.zero_()
+    model.torso_sampler.density.zero_()
+    accumulation = model.render_frame(data.camera(3))["accumulation"]
+    assert 0.1 < accumulation.mean() < 0.9
 
 
 def test_a_clip_fitted_with_another_head_model_is_refused(tiny_clip):

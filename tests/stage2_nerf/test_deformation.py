@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from stage2_nerf.canonical_field import CanonicalField, CanonicalFieldConfig
-from stage2_nerf.deformation import Deformation, sample_atlas_volumes, spread_displacements
+from stage2_nerf.deformation import Deformation, sample_volumes, spread_displacements, warp
 from stage2_nerf.encodings import BlendedEncodingConfig
 
 BOX = np.array([[-1.0, -1, -1], [1, 1, 1]])
@@ -25,8 +25,8 @@ def test_a_surface_that_moves_as_one_moves_the_space_at_it_alike_and_leaves_the_
     vertices = sheet()
     deltas = np.broadcast_to(np.array([0.1, -0.2, 0.3]), (1, *vertices.shape))
     grid = torch.from_numpy(spread_displacements(vertices, deltas, BOX, resolution=21, reach=0.2))
-    at_surface = sample_atlas_volumes(grid, torch.tensor([[0.3, -0.4, 0.0]]), torch.tensor([0]))
-    far = sample_atlas_volumes(grid, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0]))
+    at_surface = sample_volumes(grid, torch.tensor([[0.3, -0.4, 0.0]]), torch.tensor([0]))
+    far = sample_volumes(grid, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0]))
     assert_close(at_surface, torch.tensor([[0.1, -0.2, 0.3]]), atol=1e-5, rtol=1e-4)
     assert far.abs().max() < 1e-4
 
@@ -52,9 +52,12 @@ def test_expression_is_taken_back():
 
 
 def test_volumes_of_different_frames_do_not_mix():
-    atlas = torch.zeros(3, 1, 4, 4, 4)
-    atlas[1] = 1
+    """Only the second frame moves anything, by a quarter of the box's side."""
+    volumes = torch.zeros(3, 4, 4, 4, 3)
+    volumes[1] = 0.5
     points = torch.tensor([[0.0, 0, -1], [0, 0, 1], [0, 0, 0]])
-    for frame, value in ((0, 0.0), (1, 1.0), (2, 0.0)):
-        found = sample_atlas_volumes(atlas, points, torch.full((3,), frame))
-        assert_close(found, torch.full((3, 1), value))
+    box = torch.from_numpy(BOX).float()
+    for number, value in ((0, 0.0), (1, 0.5), (2, 0.0)):
+        frame = torch.full((3,), number)
+        assert_close(sample_volumes(volumes, points, frame), torch.full((3, 3), value))
+        assert_close(warp(points, frame, volumes, box), points + value)

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes, sample_atlas_planes
+from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes
+from stage2_nerf.plane_look_up import PLANE_AXES, sample_planes
 
 SMALL = BlendedEncodingConfig(
     static_resolutions=(8,), blended_resolution=8, hash_levels=4, log2_hashmap_size=8, hash_implementation="torch"
@@ -43,18 +44,18 @@ def test_a_frame_among_others_is_the_frame_alone(kind):
         assert_close(together[number], encode(encoding, positions, code[None])[0], atol=1e-5, rtol=1e-5)
 
 
-def test_atlas_equals_one_grid_sample_for_each_frame():
+def test_planes_of_many_frames_equal_one_grid_sample_for_each_frame():
     torch.manual_seed(0)
-    atlas = torch.randn(3, 2, 4, 5, 7)
-    coordinates = torch.rand(3, 20, 2) * 2 - 1
+    level = torch.randn(4, 3, 5, 5, 2)
+    positions = torch.rand(20, 3) * 2 - 1
     frame = torch.randint(4, (20,))
-    found = sample_atlas_planes(atlas, coordinates, frame)
+    found = sample_planes(positions, frame, level).view(20, 3, 2)
     for point in range(20):
-        for plane in range(3):
-            grid = coordinates[plane, point].view(1, 1, 1, 2)
-            picture = atlas[plane, :, frame[point]][None]
+        for plane, axes in enumerate(PLANE_AXES):
+            grid = positions[point, axes].view(1, 1, 1, 2)
+            picture = level[frame[point], plane].permute(2, 0, 1)[None]
             expected = F.grid_sample(picture, grid, align_corners=True, padding_mode="border").flatten()
-            assert_close(found[plane, :, point], expected, atol=1e-5, rtol=1e-5)
+            assert_close(found[point, plane], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_reach_only_the_frames_that_were_seen():

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,9 +27,10 @@ from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditTrainerConfig, style_name
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditTrainerConfig
 from stage2_nerf.render import RenderConfig, render_video
-from tracking.clip import TrackedClip
+from stage2_nerf.style_mix import style_name
+from tracking.clip import HeadTrack, TrackedClip
 from tracking.video import VideoReader
 
 HAIR = EditPrompt("make it silver", "hair")
@@ -365,25 +366,35 @@ def test_portrait_render_tells_an_unknown_prompt_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
+def replaced(clip: TrackedClip, root: Path, **arrays: np.ndarray) -> TrackedClip:
+    """The same pictures with other arrays in the track."""
+    root.mkdir()
+    for name in ("images", "masks", "labels", "background.png"):
+        (root / name).symlink_to(clip.root / name)
+    replace(clip, root=root, track=replace(clip.track, **arrays)).save_description()
+    return TrackedClip.load(root)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        pytest.param(lambda track: {"tracked": track.tracked & (np.arange(len(track.tracked)) < 15)}, id="shorter"),
+        # Every shape fits: only the fingerprint tells the two apart.
+        pytest.param(lambda track: {"identity": track.identity + 0.1}, id="another person"),
+    ],
+)
 def test_a_checkpoint_of_another_clip_is_refused_in_one_line(
-    trainings: Trainings, reconstruction: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arrays: Callable[[HeadTrack], dict[str, np.ndarray]],
+    trainings: Trainings,
+    reconstruction: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    other = shorter(trainings.clip, tmp_path / "shorter")
+    other = replaced(trainings.clip, tmp_path / "other", **arrays(trainings.clip.track))
     config = Trainings(trainings.preset, other, tmp_path).configure("other", (), after=reconstruction)
     with pytest.raises(SystemExit) as stop:
         trainings.train(config)
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("portrait-edit: The checkpoint does not fit this run")
+    assert error.startswith("portrait-edit: The checkpoint does not fit this run: it is the avatar of another clip")
     assert error.count("\n") == 1
-
-
-def shorter(clip: TrackedClip, root: Path) -> TrackedClip:
-    """The same clip without its last frame: another motion, another table."""
-    root.mkdir()
-    for name in ("images", "masks", "labels", "background.png"):
-        (root / name).symlink_to(clip.root / name)
-    tracked = clip.track.tracked.copy()
-    tracked[-1] = False
-    replace(clip, root=root, track=replace(clip.track, tracked=tracked)).save_description()
-    return TrackedClip.load(root)

@@ -1,0 +1,245 @@
+"""The avatar with one of its ideas taken out: what the ablation table measures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from baseline_avatar import mean_head_to_torso, whole_person_box
+from jaxtyping import Bool, Float, Int
+from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
+from torch import Tensor, nn
+
+from stage2_nerf.canonical_field import BlendedFrames, CanonicalField
+from stage2_nerf.clip_dataparser import (
+    SCENE_UNITS_PER_CENTIMETRE,
+    PortraitClipDataParser,
+    PortraitClipDataParserConfig,
+)
+from stage2_nerf.deformation import spread_displacements
+from stage2_nerf.encodings import BlendedEncodingConfig, build_encoding
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.proxy_grid import ProxyGrid, voxel_centres
+from stage2_nerf.proxy_sampler import ProxySampler, RaySegments, intersect_box
+from tracking.head_model import HeadModel
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table."""
+
+    what: str
+    """What stands in the place of what was taken out."""
+    change: Callable[[PortraitEditPipelineConfig], None]
+    """Takes it out of a configuration, in place."""
+
+
+def model(target: type[PortraitModel]) -> Callable[[PortraitEditPipelineConfig], None]:
+    """The change that uses another model."""
+
+    def change(config: PortraitEditPipelineConfig) -> None:
+        config.model._target = target
+
+    return change
+
+
+class UniformSampler(ProxySampler):
+    """Spreads a ray's samples evenly over its way through the box, whatever is known of the person."""
+
+    @torch.no_grad()
+    def forward(
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        frame: Int[Tensor, "rays"],
+        field: CanonicalField,
+        blended: BlendedFrames,
+        end: Float[Tensor, "rays"] | None = None,
+    ) -> RaySegments:
+        """As many samples as the guided sampler would have drawn, on every ray that meets the box."""
+        del frame, blended, end
+        enter, leave = intersect_box(origins, directions, field.box)
+        ray = torch.nonzero(leave > enter)[:, 0]
+        samples = self.config.samples
+        shares = torch.linspace(0, 1, samples + 1, device=origins.device).repeat(len(ray), 1)
+        if self.training:
+            shares[:, 1:-1] += (torch.rand_like(shares[:, 1:-1]) - 0.5) / samples
+        return RaySegments(ray, torch.lerp(enter[ray, None], leave[ray, None], shares))
+
+
+class UniformSampling(PortraitModel):
+    """Samples are spread evenly instead of being guided by the proxy."""
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        for part in ("head", "torso"):
+            proxy: ProxyGrid = self.kwargs["metadata"][f"{part}_proxy"]
+            setattr(self, f"{part}_sampler", UniformSampler(self.config.sampler, proxy.hull, proxy.density))
+
+
+class ConcatenatedCode(nn.Module):
+    """An encoding that all codes share, with the code itself behind its features."""
+
+    def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
+        super().__init__()
+        self.shared = build_encoding(config, 0)
+        self.out_dim = self.shared.out_dim + code_size
+
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Tensor:
+        """The shared tables, for each frame alike."""
+        return self.shared.blend(codes[:, :0])
+
+    def forward(
+        self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: Tensor, codes: Tensor
+    ) -> Float[Tensor, "points features"]:
+        """The shared features, and each point's frame's code."""
+        return torch.cat([self.shared(positions, frame, blended, codes[:, :0]), codes[frame]], dim=-1)
+
+
+class ConcatenatedCodes(PortraitModel):
+    """The decoder is told the code; the encodings are not blended by it."""
+
+    def populate_modules(self) -> None:
+        with mock.patch("stage2_nerf.canonical_field.build_encoding", ConcatenatedCode):
+            super().populate_modules()
+
+
+class NoKnownDisplacement(PortraitModel):
+    """The deformation starts from nothing, and has only what it learns."""
+
+    def populate_modules(self) -> None:
+        metadata: dict[str, Any] = self.kwargs["metadata"]
+        nothing = torch.zeros_like(metadata["expression_displacement"])
+        self.kwargs["metadata"] = {**metadata, "expression_displacement": nothing}
+        super().populate_modules()
+
+
+class NoPoseRefinement(PortraitModel):
+    """Poses of head and torso stay as they were tracked; the expressions are refined."""
+
+    frozen = ("head", "torso")
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        for name in self.frozen:
+            getattr(self.refinement, name).requires_grad_(False)
+
+
+class NoRefinement(NoPoseRefinement):
+    """Poses and expressions stay as they were tracked."""
+
+    frozen = ("head", "torso", "code")
+
+
+@dataclass
+class OneFieldDataParserConfig(PortraitClipDataParserConfig):
+    """A tracked clip whose torso belongs to the head."""
+
+    _target: type = field(default_factory=lambda: OneFieldDataParser)
+
+
+@dataclass
+class OneFieldDataParser(PortraitClipDataParser):
+    """Makes the head's box and hull hold the torso as well, where it is in the mean, and the torso's own nothing."""
+
+    config: OneFieldDataParserConfig
+
+    def _generate_dataparser_outputs(self, split: str = "train", **kwargs: Any) -> DataparserOutputs:
+        outputs = super()._generate_dataparser_outputs(split, **kwargs)
+        head, torso = outputs.metadata["head_proxy"], outputs.metadata["torso_proxy"]
+        head_to_torso = outputs.metadata["head_to_torso"]
+        box = whole_person_box(head, torso, head_to_torso)
+        nodes = torch.from_numpy(voxel_centres(box.numpy(), self.config.proxy_resolution)).float()
+        transform = mean_head_to_torso(head_to_torso)
+        places = ((head, nodes), (torso, nodes @ transform[:3, :3].T + transform[:3, 3]))
+        hull = torch.stack([look_up(proxy.hull.float(), proxy.box, positions) for proxy, positions in places]) > 0.5
+        density = torch.stack([look_up(proxy.density, proxy.box, positions) for proxy, positions in places])
+        shape = (self.config.proxy_resolution,) * 3
+        whole = ProxyGrid(box, hull.any(0).view(shape), (density * hull).amax(0).view(shape))
+        nothing = ProxyGrid(torso.box, torch.zeros_like(torso.hull), torso.density)
+        heads, scale = HeadModel.load(), SCENE_UNITS_PER_CENTIMETRE
+        displacement = spread_displacements(
+            heads.neutral(self.clip.track.identity) * scale,
+            heads.expression_deltas * scale,
+            box.numpy(),
+            self.config.displacement_resolution,
+            reach=1.5 * scale,
+        )
+        outputs.metadata = {
+            **outputs.metadata,
+            "head_proxy": whole,
+            "torso_proxy": nothing,
+            "expression_displacement": torch.from_numpy(displacement),
+        }
+        return outputs
+
+
+def look_up(
+    grid: Float[Tensor, "depth height width"], box: Float[Tensor, "2 3"], positions: Float[Tensor, "points 3"]
+) -> Float[Tensor, "points"]:
+    """A grid's values at positions in its space; 0 outside of its box."""
+    inside: Bool[Tensor, "points"] = ((positions >= box[0]) & (positions <= box[1])).all(-1)
+    places = (positions - box[0]) / (box[1] - box[0]) * 2 - 1
+    found = F.grid_sample(grid[None, None], places[None, :, None, None], align_corners=True)
+    return found.flatten() * inside
+
+
+def one_field(config: PortraitEditPipelineConfig) -> None:
+    """Leave the torso to the head's field."""
+    parser = config.datamanager.dataparser
+    values = {name: getattr(parser, name) for name in parser.__dataclass_fields__ if name != "_target"}
+    config.datamanager.dataparser = OneFieldDataParserConfig(**values)
+
+
+def unchanged(config: PortraitEditPipelineConfig) -> None:
+    """The method as registered."""
+
+
+VARIANTS = {
+    "full": Variant("the method as registered", unchanged),
+    "guided sampling": Variant("as many samples, spread evenly over the box", model(UniformSampling)),
+    "blended encodings": Variant("the code is handed to the decoder beside shared features", model(ConcatenatedCodes)),
+    "deformation basis": Variant("the deformation is learned from nothing", model(NoKnownDisplacement)),
+    "pose refinement": Variant("poses stay as they were tracked", model(NoPoseRefinement)),
+    "pose and expression refinement": Variant("both stay as they were tracked", model(NoRefinement)),
+    "torso field": Variant("the head's field holds the torso too", one_field),
+}
+"""What is taken out, by the name of its row. The first is whole."""
+
+
+def setting(path: str, value: Any) -> Callable[[PortraitEditPipelineConfig], None]:
+    """The change that sets one value of the configuration, such as `model.matte_weight`."""
+
+    def change(config: PortraitEditPipelineConfig) -> None:
+        *parents, name = path.split(".")
+        owner: Any = config
+        for parent in parents:
+            owner = getattr(owner, parent)
+        assert hasattr(owner, name), path
+        setattr(owner, name, value)
+
+    return change
+
+
+VARIANTS.update(
+    {
+        "matte loss": Variant("weight 0", setting("model.matte_weight", 0.0)),
+        "deformation's regulariser": Variant("weight 0", setting("model.deformation_weight", 0.0)),
+        "refinement's regularisers": Variant(
+            "weights 0",
+            lambda config: (
+                setting("model.refinement_weight", 0.0)(config),
+                setting("model.refinement_smoothness", 0.0)(config),
+            )[0],
+        ),
+        "rays drawn to eyes and mouth": Variant(
+            "drawn as skin is", setting("datamanager.pixel_sampler.eyes_and_mouth_weight", 1.0)
+        ),
+        "rare expressions drawn oftener": Variant(
+            "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
+        ),
+    }
+)

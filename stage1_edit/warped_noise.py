@@ -1,0 +1,94 @@
+"""Noise that sticks to the tracked surface, so that what grows out of it moves with the person.
+
+After "How I Warped Your Noise" (Chang et al. 2024, ICLR, section 3): noise lives on cells finer than the latents'; a
+frame's latent cell gathers the fine cells that its surface points come from, and their sum is scaled so that the
+variance is exactly 1. Interpolating noise instead would smooth it, which a denoiser takes for a blurred picture.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from stage1_edit.correspondences import surface_places
+from stage1_edit.frame_geometry import FrameGeometry
+from stage1_edit.starting_noise import Noise, gaussian
+
+FINENESS = 4
+"""Fine cells along a side of a latent cell."""
+
+
+class WarpedNoise:
+    """One noise for the clip, carried from the first frame that is edited into the others by the track.
+
+    Where neither frame shows the person, the noise stands still; what the first frame did not show gets its own noise.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._reference: FrameGeometry | None = None
+
+    def draw(
+        self,
+        shape: tuple[int, int, int],
+        generators: Sequence[torch.Generator],
+        geometry: Sequence[FrameGeometry | None],
+    ) -> Noise:
+        """The clip's noise as each frame shows it; frames without geometry get it unmoved."""
+        channels, height, width = shape
+        fine_size = (height * FINENESS, width * FINENESS)
+        device = generators[0].device
+        fine = gaussian((channels, *fine_size), torch.Generator(device).manual_seed(self.seed))
+        if self._reference is None:
+            self._reference = next((known for known in geometry if known is not None), None)
+        noises = []
+        for generator, here in zip(generators, geometry, strict=True):
+            own = gaussian((channels, *fine_size), generator)
+            if here is None or self._reference is None:
+                cells, known = np.arange(fine[0].numel()).reshape(fine_size), np.ones(fine_size, bool)
+            else:
+                cells, known = source_cells(here, self._reference, fine_size)
+            noises.append(gather(fine, own, torch.from_numpy(cells).to(device), torch.from_numpy(known).to(device)))
+        return torch.stack(noises)
+
+
+def source_cells(
+    here: FrameGeometry, reference: FrameGeometry, size: tuple[int, int]
+) -> tuple[Int64[np.ndarray, "rows columns"], Bool[np.ndarray, "rows columns"]]:
+    """For each cell of a frame the number of the reference's cell that shows the same, and whether there is one."""
+    rows, columns = size
+    places, seen = surface_places(here, reference, size)
+    row, column = (
+        np.clip((places[..., axis] * count).astype(np.int64), 0, count - 1) for axis, count in ((1, rows), (0, columns))
+    )
+    still = ~here.seen(size).covered & ~reference.seen(size).covered
+    own = np.arange(rows * columns).reshape(size)
+    return np.where(still, own, row * columns + column), seen | still
+
+
+def gather(
+    fine: Float[Tensor, "channels fine_rows fine_columns"],
+    own: Float[Tensor, "channels fine_rows fine_columns"],
+    cells: Int64[Tensor, "fine_rows fine_columns"],
+    known: Bool[Tensor, "fine_rows fine_columns"],
+) -> Float[Tensor, "channels rows columns"]:
+    """Sum the fine noise of each latent cell to unit variance.
+
+    A fine cell that is met m times counts m times in the sum, which then has variance sum m^2: the number of pairs of
+    places that meet the same cell.
+
+    Args:
+        fine: the noise of all frames.
+        own: this frame's, for what is not known.
+        cells: numbers of the fine cells met.
+        known: where they are met.
+    """
+    count = fine[0].numel()
+    # Own cells are numbered after the shared ones.
+    numbers = torch.where(known, cells, count + torch.arange(count, device=cells.device).view_as(cells))
+    blocks = numbers.unfold(0, FINENESS, FINENESS).unfold(1, FINENESS, FINENESS).flatten(2)
+    variance = (blocks[..., :, None] == blocks[..., None, :]).sum((-1, -2))
+    values = torch.cat([fine.flatten(1), own.flatten(1)], dim=1)[:, blocks]
+    return values.sum(-1) / variance.sqrt().to(values)

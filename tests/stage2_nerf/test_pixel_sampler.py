@@ -1,0 +1,104 @@
+"""Which pixels are drawn: more of them where the avatar is still wrong."""
+
+import numpy as np
+import torch
+from torch.testing import assert_close
+
+from stage2_nerf.error_map import ErrorMap
+from stage2_nerf.pixel_sampler import PortraitPixelSamplerConfig, frame_weights
+from tracking.frame_flags import FrameFlag
+
+FRAMES, SIZE = 6, 32
+
+
+def sampler(**settings: float):
+    torch.manual_seed(0)
+    return PortraitPixelSamplerConfig(frames_per_batch=2, **settings).setup(num_rays_per_batch=256)
+
+
+def frames():
+    """Pictures of nothing but skin."""
+    shape = (FRAMES, SIZE, SIZE, 1)
+    return {
+        "image_idx": torch.arange(FRAMES),
+        "image": torch.zeros(FRAMES, SIZE, SIZE, 3),
+        "matte": torch.full(shape, 255, dtype=torch.uint8),
+        "labels": torch.ones(shape, dtype=torch.uint8),
+    }
+
+
+def every_pixel(frame: int):
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    return torch.full((SIZE * SIZE,), frame), y.flatten(), x.flatten()
+
+
+def drawn(pixels, count: int = 60):
+    return torch.cat([pixels.sample(frames())["indices"] for _ in range(count)])
+
+
+def test_a_cell_remembers_the_error_of_the_rays_that_went_through_it():
+    found = ErrorMap(2, 16, 24)
+    frame, y, x = torch.tensor([[0, 0, 1], [3, 4, 15], [9, 15, 23]])
+    found.observe(frame, y, x, torch.tensor([0.1, 0.3, 0.2]))
+    assert_close(found.around(*torch.tensor([[0, 1], [0, 8], [8, 16]])), torch.tensor([1.0, 1.0]))
+    found.observe(*torch.tensor([[0], [7], [8]]), torch.tensor([0.7]))
+    # The cell's 0.2 goes a fifth of the way to 0.7; the average of all, 0.2, a fiftieth of it.
+    assert_close(found.around(*torch.tensor([[0], [0], [15]])), torch.tensor([0.3 / 0.21]))
+
+
+def test_nothing_is_known_of_a_cell_until_a_ray_went_through_it():
+    found = ErrorMap(2, 16, 16)
+    found.observe(*torch.tensor([[0], [0], [0]]), torch.tensor([0.5]))
+    assert_close(found.around(*torch.tensor([[0, 1], [15, 0], [15, 0]])), torch.ones(2))
+    assert_close(found.of_frames(torch.tensor([1])), torch.ones(1))
+
+
+def test_maps_of_large_frames_stay_small():
+    assert ErrorMap(1, 1024, 768).errors.shape == (1, 32, 24)
+    assert ErrorMap(1, 100, 60).errors.shape == (1, 13, 8)
+
+
+def test_pixels_with_larger_errors_are_drawn_more_often():
+    pixels = sampler(error_share=0.5)
+    pixels.sample(frames())
+    for frame in range(FRAMES):
+        _, y, x = every_pixel(frame)
+        pixels.drawn = torch.stack(every_pixel(frame))
+        pixels.observe(torch.where((y < 8) & (x < 8), 0.32, 0.02))
+    inside = (drawn(pixels)[:, 1:] < 8).all(dim=1).float().mean()
+    # A sixteenth of the pixels, each 0.5 + 0.5 * 4 against about 0.75 for the others: 18 % at most, and less, since a
+    # batch draws no candidate twice.
+    assert 0.11 < inside < 0.18
+
+
+def test_frames_with_larger_errors_are_drawn_more_often():
+    pixels = sampler(error_share=0.5)
+    pixels.sample(frames())
+    for frame in range(FRAMES):
+        pixels.drawn = torch.stack(every_pixel(frame))
+        pixels.observe(torch.full((SIZE * SIZE,), 0.4 if frame == 3 else 0.05))
+    count = torch.bincount(drawn(pixels)[:, 0], minlength=FRAMES)
+    assert count[3] > 1.4 * count[[0, 1, 2, 4, 5]].max()
+
+
+def test_without_a_share_for_errors_all_are_drawn_alike():
+    pixels = sampler(error_share=0.0)
+    pixels.sample(frames())
+    pixels.observe(torch.ones(256))
+    assert pixels.error_map is None
+
+
+def test_errors_of_other_pictures_are_forgotten():
+    pixels = sampler(error_share=0.5)
+    pixels.sample(frames())
+    pixels.observe(torch.rand(256))
+    assert pixels.error_map is not None
+    pixels.forget()
+    assert pixels.error_map is None
+
+
+def test_poor_frames_are_drawn_seldom_and_profiles_are_not_poor():
+    flags = np.zeros(8, np.uint16)
+    flags[1], flags[3], flags[5] = FrameFlag.BLURRED, FrameFlag.OCCLUDED | FrameFlag.PROFILE, FrameFlag.PROFILE
+    found = frame_weights(PortraitPixelSamplerConfig(poor_frame_weight=0.25), torch.zeros(8, 3), flags)
+    assert_close(found, torch.tensor([1, 0.25, 1, 0.25, 1, 1, 1, 1]))
