@@ -98,6 +98,7 @@ def measure(settings: Settings) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         config = ours(TrackedClip.load(Path(settings["clip"])), Path(folder))
         assert isinstance(config.pipeline, PortraitEditPipelineConfig)
+        config.pipeline.render_when_done = False
         config.pipeline.reconstruction_steps = settings["steps"]
         variant.change(config.pipeline)
         training = TimedTraining(config)

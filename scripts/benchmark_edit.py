@@ -259,6 +259,7 @@ class ClipSuite:
                 "ns-train", "portrait-edit", "--data", self.clip.root, "--output-dir", self.folder / "runs",
                 "--experiment-name", "clip", "--timestamp", run.name, "--vis", "tensorboard",
                 "--logging.local-writer.max-log-size", "0", "--pipeline.reconstruction-steps", steps,
+                "--pipeline.render-when-done", "False",
             ]  # fmt: skip
             if subprocess.run([*map(str, command)], check=False).returncode:
                 raise UserError(f"{self.given} could not be reconstructed: see above.")

@@ -135,6 +135,7 @@ def configure(arguments: Arguments, clip: Path, processes: int, seed: int, outpu
     config.machine.device_type, config.machine.num_devices, config.machine.seed = "cpu", processes, seed
     config.set_timestamp()
     pipeline.datamanager.dataparser.held_out_interval = HELD_OUT_INTERVAL
+    pipeline.render_when_done = False
     pipeline.reconstruction_steps, pipeline.style_training.steps = arguments.steps, arguments.style_steps
     pipeline.prompts, pipeline.editor.name = (PROMPT,), "offline"
     return config

@@ -110,6 +110,7 @@ def load(path: Path, steps: int) -> PortraitEditPipeline:
     with tempfile.TemporaryDirectory() as folder:
         config = ours(clip, Path(folder))
         assert isinstance(config.pipeline, PortraitEditPipelineConfig)
+        config.pipeline.render_when_done = False
         config.pipeline.reconstruction_steps = steps
         training = TimedTraining(config)
         training.train_steps(steps)

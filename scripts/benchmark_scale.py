@@ -157,6 +157,7 @@ def train(clip: Path, steps: int, sender: Any) -> None:
     pipeline_config = config.pipeline
     assert isinstance(pipeline_config, PortraitEditPipelineConfig)
     pipeline_config.datamanager.data = clip
+    pipeline_config.render_when_done = False
     pipeline_config.reconstruction_steps = steps
     config.steps_per_save = 10**9
     config.vis = "tensorboard"

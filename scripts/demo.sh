@@ -84,7 +84,8 @@ train() {
         load=(--load-dir $method/demo/nerfstudio_models)
     fi
     ns-train portrait-edit --data $clip --output-dir demo/outputs --experiment-name carphone --timestamp "$name" \
-        --vis tensorboard --logging.local-writer.max-log-size 0 --pipeline.prompts "${prompts[@]}" \
+        --vis tensorboard --logging.local-writer.max-log-size 0 --pipeline.render-when-done False \
+        --pipeline.prompts "${prompts[@]}" \
         ${load[@]+"${load[@]}"} ${options[@]+"${options[@]}"}
     touch "$run/finished"
 }

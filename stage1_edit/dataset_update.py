@@ -61,6 +61,8 @@ class DatasetUpdater:
     """The frames edited so far: the only ones to train on. Start with those that an earlier run left."""
     on_progress: Callable[[int, int], None] | None = None
     """Told the number of frames done and due, after each batch."""
+    edits_made: int = 0
+    """Frames that the editor has edited so far, the same frame again counted again."""
 
     def step(self) -> Sequence[int]:
         """Edit what is due; call once before every training step. Returns the frames that were replaced."""
@@ -75,6 +77,7 @@ class DatasetUpdater:
     def _edit(self, batch: Sequence[int], noise_level: float) -> None:
         requests = [self._request(frame, noise_level) for frame in batch]
         edits = self.editor.edit(requests)
+        self.edits_made += len(requests)
         for frame, request, edit in zip(batch, requests, edits, strict=True):
             mask = region_mask(request.labels, request.matte, self.prompt.region)
             self.frames.replace(frame, composite(edit, request.original, mask))

@@ -28,6 +28,8 @@ from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
+from stage2_nerf.run_diary import RunDiary
+from stage2_nerf.run_page import RunFacts
 from stage2_nerf.several_processes import ParallelTraining, is_first, join_processes
 from stage2_nerf.sizes import Size, apply_size, resolve_size
 from stage2_nerf.style_mix import style_name
@@ -69,6 +71,8 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
     """Training steps of the unedited avatar."""
     style_training: StyleTrainingConfig = field(default_factory=StyleTrainingConfig)
     """How each prompt's style is trained."""
+    render_when_done: bool = True
+    """Render the video of every prompt into the run's folder at the end; of the unedited avatar, if there are none."""
     datamanager: PortraitDataManagerConfig = field(default_factory=PortraitDataManagerConfig)  # pyright: ignore
     """The clip and how it is drawn from."""
     model: PortraitModelConfig = field(default_factory=PortraitModelConfig)  # pyright: ignore
@@ -181,6 +185,8 @@ class PortraitEditPipeline(VanillaPipeline):
         self.parallel = self.in_parallel()
         self.run_folder = Path()
         self.phase: StyleTraining | None = None
+        self.diary: RunDiary | None = None
+        self.latest_psnr = torch.tensor(torch.nan)
         self.schedule_states: dict[str, dict[str, Any]] = {}
 
     @property
@@ -212,6 +218,7 @@ class PortraitEditPipeline(VanillaPipeline):
             outputs, losses, metrics = self.parallel.losses(*self.datamanager.next_train(step))
         if self.phase is None:
             self.datamanager.train_pixel_sampler.observe(outputs["colour_error"][:, 0])
+        self.latest_psnr = metrics["psnr_in_matte"].detach()
         return outputs, losses, metrics
 
     @cached_property
@@ -234,6 +241,7 @@ class PortraitEditPipeline(VanillaPipeline):
         self.run_folder = trainer.base_dir
         if is_first():
             self.bring_edited_frames(trainer.config)
+            self.diary = RunDiary(self.run_folder, earlier_run(trainer.config))
         self.save_checkpoint = trainer.save_checkpoint
         left = sum(steps for _, steps in self.phases_left())
         with one_sentence_for_user_errors():
@@ -245,15 +253,15 @@ class PortraitEditPipeline(VanillaPipeline):
         trainer.config.max_num_iterations = min(trainer.config.max_num_iterations, left)
         before = TrainingCallback([TrainingCallbackLocation.BEFORE_TRAIN_ITERATION], func=self.before_step)
         after = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN_ITERATION], func=self.after_step)
-        return [*super().get_training_callbacks(training_callback_attributes), before, after]
+        end = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], func=self.finish)
+        return [*super().get_training_callbacks(training_callback_attributes), before, after, end]
 
     def bring_edited_frames(self, config: TrainerConfig) -> None:
         """Take along the edited frames of the run that is continued: checkpoints do not hold them."""
-        checkpoints = config.load_dir or (config.load_checkpoint.parent if config.load_checkpoint else None)
-        if checkpoints is None or not self.styles:
+        run = earlier_run(config)
+        if run is None or not self.styles:
             return
-        earlier = checkpoints.parent / "edited"
-        here = self.run_folder / "edited"
+        earlier, here = run / "edited", self.run_folder / "edited"
         if earlier.is_dir() and earlier.resolve() != here.resolve():
             shutil.copytree(earlier, here, dirs_exist_ok=True)
 
@@ -310,9 +318,42 @@ class PortraitEditPipeline(VanillaPipeline):
             self.model.reconstruction_steps_trained += 1
             if self.parallel is not None:
                 self.parallel.share_densities()
+            self.note("", int(self.model.reconstruction_steps_trained), self.config.reconstruction_steps, 0)
             return
-        self.phase.after_step()
-        self.schedule_states[self.phase.style_name] = self.phase.schedule.state_dict()
+        phase = self.phase
+        phase.after_step()
+        self.schedule_states[phase.style_name] = phase.schedule.state_dict()
+        steps = int(phase.style.steps_trained)
+        self.note(str(phase.prompt), steps, self.config.style_training.steps, phase.edits)
+
+    def note(self, phase: str, step: int, steps: int, edited_frames: int) -> None:
+        """Write a step of a phase of so many into the run's diary."""
+        if self.diary is not None:
+            self.diary.note(phase, step, self.latest_psnr, edited_frames, is_last=step >= steps)
+
+    def finish(self, step: int) -> None:
+        """Render what the run was made for, and explain the run in its folder."""
+        del step
+        if self.diary is None:
+            return
+        prompts = tuple(self.styles.values())
+        written = []
+        if self.config.render_when_done and not self.phases_left():
+            written = self.diary.render(self.model, self.clip, prompts)
+        config = self.config
+        settings = [
+            ("Reconstruction steps", str(config.reconstruction_steps)),
+            ("Steps of each style", str(config.style_training.steps)),
+            ("Rays in a step", str(config.datamanager.train_num_rays_per_batch)),
+            ("Pictures", f"{self.clip.intrinsics.width} x {self.clip.intrinsics.height}"),
+            ("Device", str(self.device)),
+        ]
+        source, editor = Path(self.clip.source.path), config.editor.label() if prompts else ""
+        page = self.diary.write_page(
+            RunFacts(self.run_folder, self.clip.root, source, prompts, editor, tuple(settings))
+        )
+        for path in (*written, page):
+            CONSOLE.print(f"Wrote {path}", soft_wrap=True)
 
     def show(self, prompt: EditPrompt | None) -> None:
         """Render in a prompt's style from now on; none is the unedited avatar."""
@@ -335,3 +376,9 @@ class PortraitEditPipeline(VanillaPipeline):
         with one_sentence_for_user_errors():
             state = fitting_state(loaded_state, self.model, self.styles, self.clip)
         super().load_pipeline(state, step)
+
+
+def earlier_run(config: TrainerConfig) -> Path | None:
+    """The folder of the run that is continued, if one is."""
+    checkpoints = config.load_dir or (config.load_checkpoint.parent if config.load_checkpoint else None)
+    return None if checkpoints is None else checkpoints.parent

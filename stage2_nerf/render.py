@@ -1,37 +1,31 @@
 """The command `portrait-render`: the edited video, as long, as large and as loud as its source."""
 
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
-from jaxtyping import UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from stage2_nerf.backdrop import parse_backdrop
 from stage2_nerf.expression_transfer import parse_expression
 from stage2_nerf.frame_renderer import FrameRenderer
-from stage2_nerf.in_background import WriteBehind, read_ahead
 from stage2_nerf.orbit import Swing
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
-from stage2_nerf.render_looks import ChosenLooks, arrange, choose_looks, grid_columns
+from stage2_nerf.render_looks import choose_looks
 from stage2_nerf.render_motion import Driven, DrivenMotion, ExpressionChange, Motion, OwnMotion
+from stage2_nerf.render_output import Layout, OutputCodec, write_video
 from stage2_nerf.trainer import told_what_to_lower
-from tracking.clip import TrackedClip, write_png
+from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
-from tracking.picture_writer import PictureWriter, require_writable_pictures
+from tracking.picture_writer import require_writable_pictures
 from tracking.track import find_or_track
 from tracking.video import VideoReader
-from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter, require_writable_video
+from tracking.video_writer import ALPHA_CODECS, require_writable_video
 
 LOWER_WHEN_RENDERING = "eval_num_rays_per_chunk (the rays rendered at once) in the run's config.yml"
-SECONDS_BETWEEN_PREVIEWS = 2.0
 
 
 @dataclass
@@ -74,7 +68,7 @@ class RenderConfig:
     background: Annotated[str, tyro.conf.arg(metavar="original|plate|COLOUR|PICTURE|alpha")] = "original"
     """What is behind the person: the filmed scene, the clean plate, a colour such as white or #20a040, a picture's
     path, or alpha, nothing, for other programs, with the codec prores4444, vp9 or png."""
-    codec: Literal[Codec, "png"] = "h264"
+    codec: OutputCodec = "h264"
     """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
     detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
     """How much of the source's fine brightness to put back on the avatar. A driven avatar, or one with changed
@@ -140,7 +134,8 @@ def render_video(config: RenderConfig) -> Path:
         motion = OwnMotion(clip, reader, change, chosen_swing(config, clip))
     backdrop = parse_backdrop(config.background, reader.properties.width, reader.properties.height)
     renderer = FrameRenderer(pipeline.model, clip, config.detail, backdrop)
-    write_video(config, renderer, reader, motion, looks)
+    layout = Layout(config.side_by_side or config.grid, config.grid)
+    write_video(config.output, config.codec, renderer, reader, motion, looks, layout)
     CONSOLE.print(f"Wrote {config.output} ({' | '.join(looks.names)}), from {checkpoint}.", soft_wrap=True)
     return config.output
 
@@ -150,69 +145,6 @@ def chosen_swing(config: RenderConfig, clip: TrackedClip) -> Swing | None:
     if config.orbit is None:
         return None
     return Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
-
-
-def write_video(
-    config: RenderConfig, renderer: FrameRenderer, reader: VideoReader, motion: Motion, looks: ChosenLooks
-) -> None:
-    """Render every frame and write it, decoding and encoding beside."""
-    with_source = config.side_by_side or config.grid
-    panels = len(looks.names) + with_source
-    columns = grid_columns(panels) if config.grid else panels
-    size = reader.properties.width * columns, reader.properties.height * -(-panels // columns)
-    has_alpha = config.codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
-    preview = Preview(config.output)
-    with ExitStack() as opened:
-        if config.codec == "png":
-            writer = opened.enter_context(PictureWriter(config.output))
-        else:
-            writer = opened.enter_context(VideoWriter(config.output, motion.like, config.codec, size))
-        opened.callback(preview.remove)
-        behind = opened.enter_context(WriteBehind())
-        progress = opened.enter_context(progress_bar())
-        task = progress.add_task("Rendering", total=motion.frame_count)
-        for frame in read_ahead(reader):
-            for timestamp, seconds, moment in motion.at(frame):
-                edited = renderer.render(frame.index, frame.image, looks.at(seconds), moment)
-                pictures: Sequence[np.ndarray] = [frame.image, *edited] if with_source else edited
-                if has_alpha:
-                    pictures = [with_opacity(picture) for picture in pictures]
-                picture = arrange(pictures, columns)
-                behind.do(writer.write, picture, timestamp)
-                behind.do(preview.show, picture)
-                progress.advance(task)
-
-
-class Preview:
-    """The frame rendered last, as a picture beside the output while it is being made; renewed every few seconds."""
-
-    def __init__(self, output: Path) -> None:
-        self.path = output.with_name(f"{output.stem}.preview.png")
-        self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
-
-    def show(self, picture: UInt8[np.ndarray, "height width channels"]) -> None:
-        """Write the picture, if the last one is old."""
-        if time.monotonic() >= self._next:
-            write_png(self.path, picture)
-            self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
-
-    def remove(self) -> None:
-        """Take it away: the output itself is there."""
-        self.path.unlink(missing_ok=True)
-
-
-def with_opacity(picture: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 4"]:
-    """The picture with an opacity: its own, or none to see through."""
-    if picture.shape[2] == 4:
-        return picture
-    return np.concatenate([picture, np.full((*picture.shape[:2], 1), 255, np.uint8)], axis=-1)
-
-
-def progress_bar() -> Progress:
-    """A bar with the frames done and the time left."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=CONSOLE
-    )
 
 
 def find_config(given: Path | None) -> Path:

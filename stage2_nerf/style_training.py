@@ -187,6 +187,11 @@ class StyleTraining:
             self.updater.on_progress = show
             self.updater.step()
 
+    @property
+    def edits(self) -> int:
+        """How many frames the editor was asked for in this run."""
+        return 0 if self.updater is None else self.updater.edits_made
+
     def train_on_edited(self) -> None:
         """Draw rays from edited frames alone: the others would hold the style near the original."""
         if self.edited:

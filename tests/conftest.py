@@ -61,6 +61,7 @@ def tiny_preset() -> "PortraitEditTrainerConfig":
     pipeline = config.pipeline
     assert isinstance(pipeline, PortraitEditPipelineConfig)
     pipeline.reconstruction_steps = 12
+    pipeline.render_when_done = False
     pipeline.style_training.steps = 6
     pipeline.style_training.schedule.steps_between_edits = 4
     pipeline.editor.name = "offline"

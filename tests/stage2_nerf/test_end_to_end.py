@@ -30,6 +30,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditTrainerConfig
 from stage2_nerf.render import RenderConfig, render_video
 from stage2_nerf.style_mix import style_name
+from stage2_nerf.training_record import read_record
 from tracking.clip import HeadTrack, TrackedClip
 from tracking.video import VideoReader
 
@@ -398,3 +399,19 @@ def test_a_checkpoint_of_another_clip_is_refused_in_one_line(
     error = capsys.readouterr().err
     assert error.startswith("portrait-edit: The checkpoint does not fit this run: it is the avatar of another clip")
     assert error.count("\n") == 1
+
+
+def test_a_run_renders_what_it_was_made_for_and_explains_itself(
+    trainings: Trainings, reconstruction: Run, tiny_clip: TrackedClip
+) -> None:
+    config = trainings.configure("rendering", (HAIR, STATUE), after=reconstruction)
+    config.pipeline.render_when_done = True  # pyright: ignore[reportAttributeAccessIssue]
+    run = trainings.train(config)
+    source = VideoReader(Path(tiny_clip.source.path))
+    for name in ("1-hair-make-it-silver.mp4", "2-turn-him-into-a-bronze-statue.mp4"):
+        assert len(list(VideoReader(run.folder / name))) == len(list(source))
+    page = (run.folder / "index.html").read_text()
+    assert "1-hair-make-it-silver.mp4" in page and str(STATUE) in page
+    phases = {moment.phase for moment in read_record(run.folder)}
+    # The reconstruction's own record is taken along.
+    assert phases == {"", str(HAIR), str(STATUE)}

@@ -1,0 +1,75 @@
+"""What a run leaves behind beside its checkpoints: how training went, the videos it was made for, a page about both."""
+
+import time
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from nerfstudio.utils.rich_utils import CONSOLE
+from torch import Tensor
+
+from stage1_edit.edited_frames import folder_name
+from stage1_edit.prompts import EditPrompt
+from stage2_nerf.frame_renderer import FrameRenderer, look_of
+from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.render_looks import ChosenLooks
+from stage2_nerf.render_motion import ExpressionChange, OwnMotion
+from stage2_nerf.render_output import write_video
+from stage2_nerf.run_page import RunFacts, write_run_page
+from stage2_nerf.training_record import TrainingMoment, TrainingRecord
+from tracking.clip import TrackedClip
+from tracking.errors import UserError
+from tracking.video import VideoReader
+
+STEPS_BETWEEN_MOMENTS = 20
+
+
+class RunDiary:
+    """Writes down how a run goes, and at its end what came of it."""
+
+    def __init__(self, folder: Path, earlier: Path | None) -> None:
+        """
+        Args:
+            folder: the run's.
+            earlier: the folder of the run that this one goes on from.
+        """
+        self.folder = folder
+        self._record = TrainingRecord(folder, earlier)
+        self._begin = time.monotonic()
+        # Tensors: to ask a GPU for a number at every step would make training wait for it.
+        self._latest: list[Tensor] = []
+
+    def note(self, phase: str, step: int, psnr_in_matte: Float[Tensor, ""], edited_frames: int, is_last: bool) -> None:
+        """Note a training step; every so many are written down as one moment, and the last of a phase in any case."""
+        self._latest.append(psnr_in_matte)
+        if step % STEPS_BETWEEN_MOMENTS and not is_last:
+            return
+        seconds = self._record.seconds_before + time.monotonic() - self._begin
+        mean = float(torch.stack(self._latest).mean())
+        self._record.add(TrainingMoment(phase, step, round(seconds, 2), round(mean, 3), edited_frames))
+        self._latest.clear()
+
+    def render(self, model: PortraitModel, clip: TrackedClip, prompts: tuple[EditPrompt, ...]) -> list[Path]:
+        """Write the video of every prompt, or of the unedited avatar where there are none, as `portrait-render` does.
+
+        A source that has gone, or sound that a video cannot hold, costs the videos and not the run: it is told.
+        """
+        written = []
+        for number, prompt in enumerate(prompts or (None,), start=1):
+            name = "unedited" if prompt is None else f"{number}-{folder_name(prompt, '')[:-7]}"
+            path = self.folder / f"{name}.mp4"
+            looks = [look_of(prompt)]
+            try:
+                reader = VideoReader(Path(clip.source.path))
+                chosen = ChosenLooks(lambda seconds, looks=looks: looks, (str(prompt),))
+                renderer = FrameRenderer(model, clip)
+                write_video(path, "h264", renderer, reader, OwnMotion(clip, reader, ExpressionChange()), chosen)
+            except UserError as error:
+                CONSOLE.print(f"{path.name} was not rendered: {error}", soft_wrap=True)
+            else:
+                written.append(path)
+        return written
+
+    def write_page(self, facts: RunFacts) -> Path:
+        """Make the run's page."""
+        return write_run_page(facts)
