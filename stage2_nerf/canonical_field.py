@@ -36,6 +36,12 @@ class CanonicalFieldConfig:
     half stopped; in a trial on the carphone clip 200 steps reached 23.8 dB from here and 19.5 dB from -3."""
 
 
+USUAL = (0.02, 0.98)
+"""Between these shares of a clip's frames its codes count as usual."""
+ROOM_BEYOND = 0.15
+"""How far beyond the usual codes a driven avatar may go, as a share of their range."""
+
+
 @dataclass
 class BlendedFrames:
     """One field's tables, blended for the moments of a bundle of rays."""
@@ -76,16 +82,29 @@ class CanonicalField(nn.Module):
         self.encoding = config.encoding.build(config.code_size)
         self.decoder = build_decoder(config, self.encoding)
 
+    def codes(self, conditions: Float[Tensor, "moments conditions"]) -> Float[Tensor, "moments code"]:
+        """The reduced codes of some conditions."""
+        return (conditions - self.condition_mean) @ self.condition_to_code.T
+
     def blend(
-        self, conditions: Float[Tensor, "moments conditions"], shift: Float[Tensor, "moments code"] | float = 0.0
+        self,
+        conditions: Float[Tensor, "moments conditions"],
+        shift: Float[Tensor, "moments code"] | float = 0.0,
+        seen: Float[Tensor, "frames conditions"] | None = None,
     ) -> BlendedFrames:
         """Blend the tables for some moments, once for all the points that look at them.
 
         Args:
             conditions: what the field is conditioned on.
             shift: added to the reduced code.
+            seen: conditions of the clip, where those asked for may be none of its own. Codes are then kept near the
+                clip's: the tables know nothing beyond, and turn into specks. The known displacement is not held back.
         """
-        codes = (conditions - self.condition_mean) @ self.condition_to_code.T + shift
+        codes = self.codes(conditions) + shift
+        if seen is not None:
+            low, high = torch.quantile(self.codes(seen), self.condition_mean.new_tensor(USUAL), dim=0)
+            room = ROOM_BEYOND * (high - low)
+            codes = codes.clamp(low - room, high + room)
         return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
     def to_canonical(

@@ -26,6 +26,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.checkpoints import clip_entry, fitting_state
 from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
+from stage2_nerf.live_editing import LiveEditing, is_live, record_prompts
 from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
 from stage2_nerf.run_diary import RunDiary
@@ -188,6 +189,16 @@ class PortraitEditPipeline(VanillaPipeline):
         self.diary: RunDiary | None = None
         self.latest_psnr = torch.tensor(torch.nan)
         self.schedule_states: dict[str, dict[str, Any]] = {}
+        self.live = LiveEditing(lambda prompt: self.editor[1].check(prompt), lambda: list(self.styles.values()))
+        dataset = self.datamanager.eval_dataset or self.datamanager.train_dataset
+        self.portrait = self.live.controls(
+            self.restore,
+            self.clip.track.expression_names,
+            dataset.cameras[:1],
+            config.editor.instruct_pix2pix,
+            self.show_in_viewer,
+        )
+        self.portrait.look.offer(list(self.styles.values()), None)
 
     @property
     def model(self) -> PortraitModel:
@@ -243,6 +254,7 @@ class PortraitEditPipeline(VanillaPipeline):
             self.bring_edited_frames(trainer.config)
             self.diary = RunDiary(self.run_folder, earlier_run(trainer.config))
         self.save_checkpoint = trainer.save_checkpoint
+        self.live.trainer = trainer
         left = sum(steps for _, steps in self.phases_left())
         with one_sentence_for_user_errors():
             if left == 0:
@@ -272,11 +284,17 @@ class PortraitEditPipeline(VanillaPipeline):
         for name in self.styles:
             done = int(self.model.styles[name].steps_trained)  # pyright: ignore[reportArgumentType]
             phases.append((name, self.config.style_training.steps - done))
-        return [(name, steps) for name, steps in phases if steps > 0]
+        return [(name, steps) for name, steps in phases if steps > 0 and name not in self.live.given_up]
 
     def before_step(self, step: int) -> None:
         """Enter the phase that is due, and edit the frames that are."""
-        name = self.phases_left()[0][0]
+        self.take_requests()
+        left = self.phases_left()
+        if not left:
+            # Somebody pressed the viewer's own button to go on: there is nothing to go on with.
+            self.live.rest()
+            return
+        name = left[0][0]
         if (self.phase.style_name if self.phase else None) != name:
             if step > 0:
                 # What was trained so far is safe before the phase's first edits, which may take long.
@@ -310,6 +328,29 @@ class PortraitEditPipeline(VanillaPipeline):
             self.phase.schedule.load_state_dict(self.schedule_states[name])
         self.phase.begin()
         self.parallel = self.in_parallel()
+        self.portrait.look.offer(list(self.styles.values()), prompt)
+
+    def take_requests(self) -> None:
+        """Make styles of the prompts that were given in the viewer."""
+        for prompt in self.live.requested:
+            name = style_name(prompt)
+            self.model.add_style(name)
+            self.styles[name] = prompt
+            self.config.prompts = (*self.config.all_prompts(), prompt)
+            self.config.model.style_names = tuple(self.styles)
+        if self.live.requested and self.live.trainer is not None:
+            record_prompts(self.live.trainer.config, self.run_folder)
+        self.live.requested.clear()
+
+    def restore(self) -> None:
+        """Give up the edit that is being trained, and show the original."""
+        if self.phase is not None:
+            self.live.given_up.add(self.phase.style_name)
+        self.portrait.look.offer(list(self.styles.values()), None)
+
+    def show_in_viewer(self) -> None:
+        """Let the viewer's elements say what stock rendering shows: there is a viewer."""
+        self.model.shown = lambda camera: self.live.wanted(camera, self.model.track, self.clip.track.expression_names)
 
     def after_step(self, step: int) -> None:
         """Count the step, and move the style that is being trained."""
@@ -319,12 +360,23 @@ class PortraitEditPipeline(VanillaPipeline):
             if self.parallel is not None:
                 self.parallel.share_densities()
             self.note("", int(self.model.reconstruction_steps_trained), self.config.reconstruction_steps, 0)
+            self.rest_if_done()
             return
         phase = self.phase
         phase.after_step()
         self.schedule_states[phase.style_name] = phase.schedule.state_dict()
         steps = int(phase.style.steps_trained)
         self.note(str(phase.prompt), steps, self.config.style_training.steps, phase.edits)
+        self.rest_if_done()
+
+    def rest_if_done(self) -> None:
+        """In a live run, save and render when nothing is left to train, and wait for the next prompt."""
+        trainer = self.live.trainer
+        if trainer is None or not is_live(trainer.config) or self.phases_left():
+            return
+        self.save_checkpoint(trainer.step)
+        self.finish(trainer.step)
+        self.live.rest()
 
     def note(self, phase: str, step: int, steps: int, edited_frames: int) -> None:
         """Write a step of a phase of so many into the run's diary."""

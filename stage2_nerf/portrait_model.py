@@ -5,7 +5,7 @@ torso field sees the same rays carried to torso space. Samples of both are put i
 density, so there is no seam at the neck.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -98,6 +98,8 @@ class PortraitModel(Model):
         self.style_weights: dict[str, float] = {}
         """Which styles are shown, and how much of each; the rest is the original."""
         self.register_buffer("reconstruction_steps_trained", torch.zeros((), dtype=torch.long))
+        self.shown: Callable[[Cameras], dict[str, Any]] | None = None
+        """Says what the viewer wants `render_frame` to show; none where there is no viewer."""
 
     def get_param_groups(self) -> dict[str, list[Parameter]]:
         """The shared avatar's parameters. Styles have optimizers of their own (`style_training`)."""
@@ -178,7 +180,12 @@ class PortraitModel(Model):
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:
         """A whole picture, for nerfstudio's commands and viewer; the box that these crop to is not heeded."""
         del obb_box
-        return self.render_frame(camera if camera.shape else camera.reshape((1,)))
+        camera = camera if camera.shape else camera.reshape((1,))
+        return self.render_frame(camera, **({} if self.shown is None else self.shown(camera)))
+
+    def add_style(self, name: str) -> None:
+        """Make room for another style, which begins as the original."""
+        self.styles[name] = Style(self.config.style, self.config.head.feature_size).to(self.device)
 
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Render rays.
@@ -202,7 +209,8 @@ class PortraitModel(Model):
         looks = (self.style_weights,) if looks is None else looks
         corrections = self.corrections(states)
         origins, directions = move(origins, directions, corrections.head, states.frame)
-        head_blend = self.head_field.blend(states.expression, corrections.code)
+        seen = self.track.expression_codes if states.is_driven else None
+        head_blend = self.head_field.blend(states.expression, corrections.code, seen)
         head = self.look(origins, directions, states, "head", head_blend, looks)
         # What a picture's head hides is not looked at; training looks at it all.
         end = None if self.training else used_up(len(origins), head)

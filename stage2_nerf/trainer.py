@@ -10,6 +10,7 @@ import torch
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
 
+from stage2_nerf.live_editing import LIVE_STEPS, is_live
 from stage2_nerf.optimizer import FittingOptimizers
 from tracking.errors import ResumableError, UserError, one_sentence_for_user_errors, writing_failed
 
@@ -32,6 +33,8 @@ class PortraitTrainer(Trainer):
 
     def train(self) -> None:
         """Train, and say in one sentence what is wrong if the user can put it right."""
+        if is_live(self.config):
+            self.config.max_num_iterations = LIVE_STEPS
         with one_sentence_for_user_errors(), told_what_to_lower(LOWER_WHEN_TRAINING):
             super().train()
 

@@ -164,15 +164,17 @@ class ExpressionControls(nn.Module):
 class FilmedView(ViewerControl):
     """Puts a viewer's camera where the film's was, when somebody opens the page and whenever it is asked for."""
 
-    def __init__(self, camera: Cameras) -> None:
+    def __init__(self, camera: Cameras, on_open: Callable[[], None]) -> None:
         """
         Args:
             camera: one of the clip's, in the head's scene.
+            on_open: called when there is a viewer at all.
         """
-        self._camera = camera
+        self._camera, self._on_open = camera, on_open
 
     def _setup(self, viewer: Any) -> None:
         super()._setup(viewer)
+        self._on_open()
         viewer.viser_server.on_client_connect(self.place)
 
     def place_all(self) -> None:
@@ -190,19 +192,27 @@ class FilmedView(ViewerControl):
 
 
 class ViewerControls(nn.Module):
-    """All of them, as the pipeline holds them."""
+    """All of them, as the pipeline holds them. The modules' names are the folders' in the viewer."""
 
-    def __init__(self, edit: EditControls, look: ShownLook, names: Sequence[str], camera: Cameras) -> None:
+    def __init__(
+        self,
+        edit: EditControls,
+        look: ShownLook,
+        names: Sequence[str],
+        camera: Cameras,
+        on_open: Callable[[], None],
+    ) -> None:
         """
         Args:
             edit: what asks for edits.
             look: is kept up to date with what is chosen.
             names: of the expressions.
             camera: one of the clip's, where viewers begin.
+            on_open: called when there is a viewer at all.
         """
         super().__init__()
-        self.a_edit = edit
-        self.b_look = LookControls(look)
-        self.c_expression = ExpressionControls(look, names)
-        self.filmed_view = FilmedView(camera)
-        self.d_filmed_camera = ViewerButton("Look from the film's camera", lambda button: self.filmed_view.place_all())
+        self.edit = edit
+        self.look = LookControls(look)
+        self.pulled_expressions = ExpressionControls(look, names)
+        self.filmed_view = FilmedView(camera, on_open)
+        self.camera = ViewerButton("Look from the film's camera", lambda button: self.filmed_view.place_all())

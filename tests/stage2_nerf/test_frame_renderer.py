@@ -125,6 +125,17 @@ def test_the_own_expression_and_pose_given_by_hand_change_nothing(model, rendere
         torch.testing.assert_close(given[name], filmed[name], atol=2e-4, rtol=0)
 
 
+def test_expressions_that_the_clip_never_shows_stay_near_those_it_shows(model) -> None:
+    seen = model.track.expression_codes
+    field = model.head_field
+    usual = field.codes(seen)
+    far = field.blend(seen.mean(0, keepdim=True) + 50.0, seen=seen).codes
+    span = usual.amax(0) - usual.amin(0)
+    assert (far <= usual.amax(0) + 0.2 * span + 1e-5).all() and (far >= usual.amin(0) - 0.2 * span - 1e-5).all()
+    middle = seen.median(0).values[None]
+    torch.testing.assert_close(field.blend(middle, seen=seen).codes, field.blend(middle).codes, atol=0.2, rtol=0)
+
+
 def test_a_head_elsewhere_is_seen_elsewhere_while_the_torso_stays(renderer, tiny_clip: TrackedClip) -> None:
     from stage2_nerf.frame_renderer import Moment
 
