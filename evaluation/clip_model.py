@@ -1,6 +1,6 @@
 """CLIP (Radford et al., ICML 2021): pictures and sentences as directions in one space.
 
-The one file that imports transformers. Weights are read from a folder or a cache; nothing is downloaded.
+The one file of evaluation that imports transformers. Weights are read from a folder or a cache; nothing is downloaded.
 """
 
 from pathlib import Path
