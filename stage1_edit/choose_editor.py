@@ -29,6 +29,9 @@ from tracking.errors import UserError
 DiffusionName: TypeAlias = Literal["instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"]
 EditorName: TypeAlias = Literal["auto", "offline", "instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"]
 
+FEW_FRAMES = 4
+"""Given together to editors that take frames one by one: often enough to show progress."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -59,6 +62,15 @@ class EditorConfig:
     """Settings of a text-to-image model that starts from the render."""
     flux_kontext: FluxKontextConfig = field(default_factory=FluxKontextConfig)
     """FLUX.1 Kontext's settings."""
+
+    def frames_at_once(self) -> int:
+        """How many frames the editor is best given together."""
+        settings = {
+            "instruct-pix2pix": self.instruct_pix2pix,
+            "controlnet": self.controlnet,
+            "sdedit": self.sdedit,
+        }.get(self.name)
+        return FEW_FRAMES if settings is None else settings.frames_at_once
 
     def label(self) -> str:
         """What tells this editor's frames from another's."""

@@ -24,6 +24,9 @@ CANNY_THRESHOLDS = (100, 200)
 """Of the gradient's size for 8-bit pictures: those that the public weights' documentation uses."""
 DEPTH_RANGE = 60.0
 """Centimetres behind the nearest point at which depth pictures turn black."""
+BLACK = np.zeros(3, np.float32)
+FRONT = np.array([0.5, 0.5, 1.0], np.float32)
+"""What depth and normals show where nobody is: far away, and a wall that faces the camera."""
 SUBPIXEL_BITS = 4
 
 # Of the MediaPipe face ControlNet (CrucibleAI/ControlNetMediaPipeFace): RGB, left and right the person's.
@@ -57,8 +60,12 @@ def control_picture(name: ControlName, request: EditRequest, size: tuple[int, in
             "tracked clip."
         )
     else:
-        draw = {"landmarks": face_lines, "depth": depth, "normals": normals}[name]
+        draw, outside = {"landmarks": (face_lines, None), "depth": (depth, BLACK), "normals": (normals, FRONT)}[name]
         picture = draw(request.geometry, size)
+        if outside is not None:
+            # The mesh is a hull about the person; the matte knows the outline.
+            matte = cv2.resize(request.matte.cpu().numpy(), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+            picture = outside + matte[..., None] * (picture - outside)
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 

@@ -116,9 +116,12 @@ class DiffusionEditor:
                 generator.set_state(state)
             pixels = self._autoencoder.decode(self._sample(batch, generators))
         if not torch.isfinite(pixels).all():
-            raise UserError(
-                f"{self.config.model} returned numbers that are not finite: check its files, or choose another."
+            cure = (
+                "check its files, or choose another"
+                if self.model.pipeline.unet.dtype == torch.float32
+                else "set the editor's precision to bf16 or fp32"
             )
+            raise UserError(f"{self.config.model} returned numbers that are not finite: {cure}.")
         if is_spoiled(pixels):
             _logger.warning("%s returned a black picture, in 32 bits too.", self.config.model)
         self.model.pipeline.maybe_free_model_hooks()
@@ -133,6 +136,9 @@ class DiffusionEditor:
         """Let the networks compute in 32 bits from now on; tells whether that is a change."""
         networks = [self.model.pipeline.unet, *self.model.controlnets]
         if all(network.dtype == torch.float32 for network in networks):
+            return False
+        if self.config.memory_saving == "sequential-offload":
+            # Its layers are elsewhere, and cannot be turned one and all.
             return False
         _logger.warning("The U-Net overflowed in 16 bits, and computes in 32 from now on.")
         for network in networks:

@@ -10,6 +10,8 @@ from tracking.clip import Intrinsics, TrackedClip
 from tracking.proxy_mesh import head_shell, torso_shell
 from tracking.rasterize import NOTHING, Visibility, rasterize
 
+HAIR = 2.0
+"""Centimetres around the skull."""
 NEAREST = 1.0
 """Centimetres before the camera; what reaches nearer is left out."""
 
@@ -65,7 +67,7 @@ def frame_geometry(clip: TrackedClip, frame: int) -> FrameGeometry:
         frame: its number in the source video; it must be tracked.
     """
     track = clip.track
-    head, head_triangles = head_shell(track.identity, track.expression[frame].astype(np.float64))
+    head, head_triangles = head_shell(track.identity, track.expression[frame].astype(np.float64), HAIR)
     torso, torso_triangles = torso_shell()
     vertices = [
         transform(rigid_inverse(camera_to_space[frame].astype(np.float64)), points)

@@ -323,6 +323,7 @@ class PortraitEditPipeline(VanillaPipeline):
             self.datamanager,
             editing,
             seed=len(self.schedule_states),
+            frames_at_once=self.config.editor.frames_at_once(),
         )
         if name in self.schedule_states:
             self.phase.schedule.load_state_dict(self.schedule_states[name])

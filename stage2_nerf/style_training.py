@@ -101,11 +101,13 @@ class StyleTraining:
         datamanager: PortraitDataManager,
         editing: tuple[FrameEditor, EditedFrames] | None,
         seed: int,
+        frames_at_once: int = DatasetUpdater.batch_size,
     ) -> None:
         """Set a phase up.
 
         Args:
             editing: who edits, and where edited frames are kept; none in a process that is told of them.
+            frames_at_once: how many frames the editor is given together.
         """
         self.config = config
         self.prompt = prompt
@@ -141,6 +143,7 @@ class StyleTraining:
                 prompt,
                 generator,
                 edited=self.edited,
+                batch_size=frames_at_once,
                 geometry=self.geometry,
             )
 

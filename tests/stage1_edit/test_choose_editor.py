@@ -61,6 +61,12 @@ def test_the_editors_flag_is_its_name_and_its_settings_hang_on_it() -> None:
     assert chosen.label() == "sdedit+tokenflow" and EditorConfig("sdedit").label() == "sdedit"
 
 
+def test_frames_are_given_in_the_batches_that_the_editor_samples() -> None:
+    config = EditorConfig("sdedit")
+    config.sdedit.frames_at_once = 9
+    assert config.frames_at_once() == 9 and EditorConfig("offline").frames_at_once() == 4
+
+
 @pytest.mark.parametrize(
     ("config", "told"),
     [

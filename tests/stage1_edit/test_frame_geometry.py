@@ -144,6 +144,17 @@ def test_control_pictures_have_the_diffusion_models_size(make_request: Callable,
     assert picture.shape == (3, 48, 56) and picture.min() >= 0 and picture.max() <= 1 and picture.std() > 0.02
 
 
+def test_depth_and_normals_end_at_the_matte(make_request: Callable) -> None:
+    """Where nobody is it is far away, and faces the camera; where somebody is, it is as the mesh says."""
+    asked = replace(make_request("make it silver"), geometry=head(), matte=torch.zeros(SIDE, SIDE, 1))
+    assert not control_picture("depth", asked, (SIDE, SIDE)).any()
+    wall = torch.tensor([0.5, 0.5, 1.0])[:, None, None]
+    torch.testing.assert_close(control_picture("normals", asked, (SIDE, SIDE)), wall.expand(3, SIDE, SIDE))
+    whole = replace(asked, matte=torch.ones(SIDE, SIDE, 1))
+    drawn = torch.from_numpy(depth(head(), (SIDE, SIDE))).movedim(-1, 0)
+    torch.testing.assert_close(control_picture("depth", whole, (SIDE, SIDE)), drawn)
+
+
 def generators(count: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in range(count)]
 
