@@ -3,8 +3,10 @@
 import errno
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from stage2_nerf.frame_cache import open_frames
 from stage2_nerf.frame_columns import FrameColumn
 from stage2_nerf.frame_store import POOL_FRAMES, FileFrames, FrameStore, MemoryFrames
 from tracking.background import local_background
-from tracking.clip import TrackedClip
+from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError
 
 CACHE = ".frames.portrait-edit"
@@ -69,6 +71,35 @@ def test_backgrounds_are_what_tracking_says_lies_behind_the_person(clip: Tracked
         found = store.whole_background(row).numpy()
         assert np.array_equal(found[matte == 0], clip.image(row)[matte == 0])
         assert np.abs(found - expected).max() < 2
+
+
+@pytest.mark.parametrize("size", [(640, 512), (1024, 1024)])
+def test_a_quarter_of_a_large_picture_tells_its_background(
+    clip: TrackedClip, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """Hardly a level is lost on the average, a few at most where the person's edge is in front of something."""
+    large = replace(
+        clip,
+        root=tmp_path / "large",
+        intrinsics=replace(clip.intrinsics, width=size[0], height=size[1]),
+        track=replace(clip.track, tracked=np.arange(len(clip.track.tracked)) == 3),
+    )
+    for path in (large.image_path(3), large.matte_path(3), large.label_path(3)):
+        path.parent.mkdir(parents=True)
+    image, matte, plate = (
+        cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+        for picture in (clip.image(3), (255 * clip.matte(3)).astype(np.uint8), clip.background())
+    )
+    write_png(large.image_path(3), image)
+    write_png(large.matte_path(3), matte)
+    write_png(large.label_path(3), np.ones_like(matte))
+    write_png(large.background_path, plate)
+    store = open_frames(large, 1.0, None)
+    assert store.layout.size == size[0] * size[1] * 5.25
+    found = store.whole_background(0).numpy().astype(float)
+    expected = local_background(image.astype(np.float32) / 255, large.matte(3), large.plate()) * 255
+    assert np.abs(found - expected)[matte > 0].mean() < 1
+    assert np.percentile(np.abs(found - expected), 99.9) < 8
 
 
 def test_more_frames_than_the_pool_holds_can_be_asked_for_at_once(
