@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -183,21 +184,38 @@ def test_a_disk_without_room_is_told_before_anything_is_decoded(
     assert not list(clip.root.glob(".*"))
 
 
-def test_a_disk_that_fills_up_leaves_no_half_file(clip: TrackedClip, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(*arguments: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (errno.ENOSPC, "There is no room left to write"),
+        (
+            errno.EACCES,
+            r"clip, where .* are to be kept \(0.0 GB\): name another place with --pipeline.datamanager.frame-",
+        ),
+        (errno.EROFS, "name another place with --pipeline.datamanager.frame-folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_and_never_half(
+    clip: TrackedClip, monkeypatch: pytest.MonkeyPatch, error: int, sentence: str
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(os, "posix_fallocate", no_room)
-    with pytest.raises(UserError, match="There is no room left to write"):
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(UserError, match=sentence):
         open_frames(clip, 0.0, None)
     assert not list(clip.root.glob(".*"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_clip_that_cannot_be_written_to_asks_for_another_place(clip: TrackedClip) -> None:
-    clip.root.chmod(0o500)
-    try:
-        with pytest.raises(UserError, match=r"name another place with --pipeline.datamanager.frame-folder"):
-            open_frames(clip, 0.0, None)
-    finally:
-        clip.root.chmod(0o700)
+def test_ctrl_c_while_decoding_leaves_no_half_file(clip: TrackedClip, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_record = frame_cache.write_record
+
+    def interrupted(clip: TrackedClip, frame: int, *others: Any) -> None:
+        if frame == 7:
+            raise KeyboardInterrupt
+        write_record(clip, frame, *others)
+
+    monkeypatch.setattr(frame_cache, "write_record", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        open_frames(clip, 0.0, None)
+    assert not list(clip.root.glob(".*"))
