@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 import torch
 import tyro
-from measuring import circumstances, spread_evenly, write_measurements
+from measuring import circumstances, write_measurements
 from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.utils.rich_utils import CONSOLE
 
@@ -46,6 +46,7 @@ from stage2_nerf.frame_store import FileFrames
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig, PortraitEditTrainerConfig
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 
 DIFFERENT_FRAMES = 60
 """Frames of the clip that are repeated."""

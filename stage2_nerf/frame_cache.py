@@ -6,6 +6,7 @@ The file is written under another name and takes its own when it is whole. It is
 changes. Several processes that want it wait for the first of them.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -53,15 +54,9 @@ def open_frames(clip: TrackedClip, most_in_memory: float, folder: Path | None) -
     folder = clip.root if folder is None else folder
     file = folder / (".frames.portrait-edit" if folder == clip.root else f".{clip.root.name}.frames.portrait-edit")
     identity = clip_identity(clip)
-    try:
-        with locked(folder):
-            if not is_made_from(file, identity):
-                make_file(clip, layout, file, identity, size)
-    except PermissionError as error:
-        raise UserError(
-            f"Cannot write to {folder}, where this long clip's decoded frames are to be kept ({size / GIGABYTE:.1f} "
-            "GB): name another place with --pipeline.datamanager.frame-folder."
-        ) from error
+    with locked(folder):
+        if not is_made_from(file, identity):
+            make_file(clip, layout, file, identity, size)
     return FileFrames(layout, file, FIRST_PAGE, frames, clip.plate())
 
 
@@ -69,7 +64,7 @@ def make_file(clip: TrackedClip, layout: FrameLayout, file: Path, identity: str,
     """Decode a clip into a file, which takes its name when it is whole.
 
     Raises:
-        UserError: there is no room for it.
+        UserError: there is no room for it, or it may not be written there.
     """
     free = shutil.disk_usage(file.parent).free
     if free < size + FIRST_PAGE:
@@ -97,6 +92,11 @@ def make_file(clip: TrackedClip, layout: FrameLayout, file: Path, identity: str,
             )
         partial.replace(file)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(
+                f"Cannot write to {file.parent}, where this long clip's decoded frames are to be kept "
+                f"({size / GIGABYTE:.1f} GB): name another place with --pipeline.datamanager.frame-folder."
+            ) from error
         raise writing_failed(file, error) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -104,6 +104,9 @@ class PortraitEditTrainerConfig(TrainerConfig):
         if self.cpu_processes > 1 and not dist.is_initialized():
             join_processes(self, self.cpu_processes)
             kwargs["world_size"] = self.cpu_processes
+        if self.machine.device_type == "cuda" and kwargs.get("world_size", 1) > 1:
+            # nerfstudio leaves all processes on the first GPU, which is where torch would exchange what they tell.
+            torch.cuda.set_device(kwargs["local_rank"])
         trainer = super().setup(**kwargs)
         assert isinstance(trainer, PortraitTrainer)
         return trainer

@@ -71,7 +71,7 @@ class PromptFrames:
         """Train on this picture from now on, and keep it under the source's frame number."""
         self.datamanager.replace(frame, image)
         self.kept.write(self.datamanager.frame_numbers[frame], image)
-        self.tell((frame, image))
+        self.tell((frame, image.cpu()))
 
     def kept_rows(self) -> set[int]:
         """The frames that an earlier run edited."""
