@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.curves import Curves, mean_measure
 from evaluation.landmark_distance import NO_FACE
 from evaluation.measurement import FramePair, Measure
-from evaluation.series import LEAST_FRAMES, agreement
+from evaluation.series import LEAST_FRAMES, correlation
 
 FOLLOWED = ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthPucker")
 LEAST_DEVIATION = 0.01
@@ -56,11 +56,14 @@ class ExpressionsKept:
 
     def _correlation(self, name: str) -> Measure:
         source, edited = self._source[name], self._edited[name]
-        curve = agreement(source, edited, LEAST_DEVIATION)
-        meaning = f"Pearson's correlation over time of {name} in edit and source: 1 if the motion is kept."
-        if curve is None:
-            return Measure(f"correlation_{name}", None, meaning, better="higher", missing=self._why_not(name))
-        return mean_measure(f"correlation_{name}", curve, meaning, better="higher")
+        value = correlation(source, edited, LEAST_DEVIATION)
+        return Measure(
+            f"correlation_{name}",
+            value,
+            f"Pearson's correlation over time of {name} in edit and source: 1 if the motion is kept.",
+            better="higher",
+            missing="" if value is not None else self._why_not(name),
+        )
 
     def _why_not(self, name: str) -> str:
         source, edited = self._source[name], self._edited[name]

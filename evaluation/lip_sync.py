@@ -7,11 +7,11 @@ between the irises, of each face by itself. The lag is the shift at which the tw
 import numpy as np
 from jaxtyping import Float
 
-from evaluation.curves import Curves, mean_measure
+from evaluation.curves import Curves
 from evaluation.face_alignment import iris_distance
 from evaluation.landmark_distance import NO_FACE
 from evaluation.measurement import FramePair, Measure
-from evaluation.series import LEAST_FRAMES, agreement, by_number, find_lag
+from evaluation.series import LEAST_FRAMES, by_number, correlation, find_lag
 
 UPPER_LIP, LOWER_LIP = 13, 14
 LEAST_DEVIATION = 0.003
@@ -39,14 +39,17 @@ class LipSync:
     def measures(self) -> list[Measure]:
         """Correlation and lag."""
         source, edited = (by_number(self._numbers, list(self._curves[name])) for name in ("source", "edited"))
-        together = agreement(self._curves["source"], self._curves["edited"], LEAST_DEVIATION)
+        together = correlation(source, edited, LEAST_DEVIATION)
         lag = None if together is None else find_lag(source, edited, MOST_LAG, LEAST_CORRELATION)
         resting = "" if together is not None else self._why_not(source, edited)
-        meaning = "Pearson's correlation over time of how far the lips are apart in edit and source."
         return [
-            Measure("lip_aperture_correlation", None, meaning, better="higher", missing=resting)
-            if together is None
-            else mean_measure("lip_aperture_correlation", together, meaning, better="higher"),
+            Measure(
+                "lip_aperture_correlation",
+                together,
+                "Pearson's correlation over time of how far the lips are apart in edit and source.",
+                better="higher",
+                missing=resting,
+            ),
             Measure(
                 "lip_lag",
                 None if lag is None else float(lag.frames),

@@ -65,7 +65,8 @@ class Measure:
     """Why there is no value, and what to do about it."""
     curve: Float[np.ndarray, "frames"] | None = None
     """The number of every pair handed over, in order; NaN where it was not measured. Its mean over the other frames is
-    the value, so that two edits' frames can be compared one by one."""
+    the value, so that two edits' frames can be compared one by one. None for what single frames have no number of,
+    such as a correlation over time."""
 
 
 class Metric(Protocol):

@@ -28,33 +28,24 @@ def by_number(numbers: list[int], values: list[float]) -> Float[np.ndarray, "fra
 def correlation(
     first: Float[np.ndarray, "frames"], second: Float[np.ndarray, "frames"], least_deviation: float = 0.0
 ) -> float | None:
-    """Pearson's r over the frames where both are known: the mean of `agreement`, which says when there is none."""
-    curve = agreement(first, second, least_deviation)
-    return None if curve is None else float(np.nanmean(curve))
-
-
-def agreement(
-    first: Float[np.ndarray, "frames"], second: Float[np.ndarray, "frames"], least_deviation: float = 0.0
-) -> Float[np.ndarray, "frames"] | None:
-    """What every frame adds to Pearson's r: the product of both deviations from the mean, in standard deviations.
+    """Pearson's r over the frames where both are known.
 
     Args:
         least_deviation: a first curve whose standard deviation is no more than this has no motion to go along with.
 
     Returns:
-        Its mean is r; NaN where either is not known. 0 throughout if the second curve does not change at all: it has
-        none of the first one's motion. None if these frames are too few, or if the first curve hardly changes.
+        0 if the second curve does not change at all: it has none of the first one's motion. None if these frames are
+        too few, or if the first curve hardly changes.
     """
     both = np.isfinite(first) & np.isfinite(second)
     if both.sum() < LEAST_FRAMES:
         return None
-    first_deviation, second_deviation = first[both].std(), second[both].std()
-    if first_deviation <= max(least_deviation, 1e-12):
+    first, second = first[both] - first[both].mean(), second[both] - second[both].mean()
+    if first.std() <= max(least_deviation, 1e-12):
         return None
-    if second_deviation <= 1e-12:
-        return np.where(both, 0.0, np.nan)
-    product = (first - first[both].mean()) * (second - second[both].mean()) / (first_deviation * second_deviation)
-    return np.where(both, product, np.nan)
+    if second.std() <= 1e-12:
+        return 0.0
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
 
 
 def find_lag(
