@@ -93,7 +93,10 @@ def _evaluate_run(config: EvaluateConfig, run: FinishedRun, output: Path) -> Eva
             f"The run has {len(run.prompts)} prompts and --prompt gives {len(config.prompt)} descriptions: give one "
             "for each, in their order."
         )
-    remarks = []
+    remarks = [
+        "'The avatar alone' shows what the avatar has learned; 'unedited' is the same with the film's fine detail, as "
+        "every edit has it: what it is off by, no edit can do without."
+    ]
     if not run.prompts:
         remarks.append("The run has no edit: only its reconstruction was measured.")
     run.render_missing()

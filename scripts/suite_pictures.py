@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from measuring import spread_evenly
 
 from evaluation.video_pairs import Window
 from stage1_edit.compositing import labelled
 from tracking.clip import TrackedClip, write_png
+from tracking.spread_evenly import spread_evenly
 from tracking.video import VideoReader
 
 MOMENTS = 6
@@ -29,7 +29,7 @@ def write_sheet(clip: TrackedClip, videos: Sequence[Path], region: str, path: Pa
     """
     window = Window.of_clip(clip, CELL)
     row = telling_row(clip, region, window)
-    shown = set(clip.frames[spread_evenly(len(clip.frames), MOMENTS)].tolist())
+    shown = set(spread_evenly(clip.frames.tolist(), MOMENTS))
     sheet, slices = [], []
     for video in (Path(clip.source.path), *videos):
         cells, lines = [], []
