@@ -29,7 +29,7 @@ def write_sheet(clip: TrackedClip, videos: Sequence[Path], region: str, path: Pa
     """
     window = Window.of_clip(clip, CELL)
     row = telling_row(clip, region, window)
-    shown = set(spread_evenly(clip.frames.tolist(), MOMENTS))
+    shown = set(clip.frames[spread_evenly(len(clip.frames), MOMENTS)].tolist())
     sheet, slices = [], []
     for video in (Path(clip.source.path), *videos):
         cells, lines = [], []
