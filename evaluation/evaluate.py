@@ -93,7 +93,10 @@ def _evaluate_run(config: EvaluateConfig, run: FinishedRun, output: Path) -> Eva
             f"The run has {len(run.prompts)} prompts and --prompt gives {len(config.prompt)} descriptions: give one "
             "for each, in their order."
         )
-    remarks = []
+    remarks = [
+        "'The avatar alone' shows what the avatar has learned; 'unedited' is the same with the film's fine detail, as "
+        "every edit has it: what it is off by, no edit can do without."
+    ]
     if not run.prompts:
         remarks.append("The run has no edit: only its reconstruction was measured.")
     run.render_missing()
@@ -182,7 +185,7 @@ def _check(config: EvaluateConfig) -> None:
         raise UserError("One video shows one edit: give a single --prompt, in quotation marks.")
     if config.video is not None and not config.video.is_file():
         raise UserError(f"{config.video} does not exist: give the path of a video.")
-    for name, least in (("every", 1), ("max_frames", 2), ("size", 64)):
+    for name, least in (("every", 1), ("max_frames", 5), ("size", 64)):
         value = getattr(config, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} {value} is too little: give at least {least}.")

@@ -105,9 +105,6 @@ def report_page(results: EvaluationSet, pictures: Sequence[ReportPictures], vide
     name = Path(results.source).name
     duration = float(first.seconds[-1] - first.seconds[0]) + 1 / results.frames_per_second
     edits = sum(entry.is_edit for entry in entries)
-    remarks = [*results.remarks]
-    for entry in entries:
-        remarks += [f"{entry.name}: {remark}" for remark in entry.remarks if f"{entry.name}: {remark}" not in remarks]
     parts = [
         f"<p>{_introduction(edits)}</p>",
         facts(
@@ -118,7 +115,7 @@ def report_page(results: EvaluationSet, pictures: Sequence[ReportPictures], vide
                 ("Measured at", f"{results.size[0]} x {results.size[1]} pixels"),
             ]
         ),
-        remark_list("What to know of this measurement", remarks),
+        remark_list("What to know of this measurement", told_remarks(results)),
         _table_section(results),
         _video_section(entries, videos),
         _sheet_section(entries, pictures),
@@ -127,6 +124,17 @@ def report_page(results: EvaluationSet, pictures: Sequence[ReportPictures], vide
         _missing_section(results),
     ]
     return page(f"{name}: how good are the edits?" if edits else f"{name}: how good is the avatar?", parts)
+
+
+def told_remarks(results: EvaluationSet) -> list[str]:
+    """All remarks, each once: with the video's name where it does not hold of all."""
+    entries = results.evaluations
+    told = [*results.remarks]
+    for entry in entries:
+        for remark in entry.remarks:
+            of_all = len(entries) > 1 and all(remark in other.remarks for other in entries)
+            told.append(remark if of_all or len(entries) == 1 else f"{entry.name}: {remark}")
+    return list(dict.fromkeys(told))
 
 
 def sheet_rows(entry: Evaluation) -> list[int]:

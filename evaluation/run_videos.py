@@ -123,17 +123,20 @@ class FinishedRun:
         pixels = frame_count * reader.properties.width * reader.properties.height
         codec: Codec = "lossless" if pixels <= MOST_LOSSLESS_PIXELS else "h264"
         with ExitStack() as opened:
-            jobs = [
-                (
-                    wanted.prompt,
-                    FrameRenderer(pipeline.model, self.clip, wanted.detail),
-                    opened.enter_context(VideoWriter(wanted.edited.path, reader.properties, codec)),
-                )
-                for wanted in missing
-            ]
-            for frame in track(reader, f"Rendering {len(jobs)} videos", total=frame_count):
-                for prompt, renderer, writer in jobs:
-                    writer.write(renderer.render(frame.index, frame.image, [look_of(prompt)])[0], frame.timestamp)
+            # Looks of the same detail are rendered together: the avatar is traced once for all of them.
+            jobs = []
+            for detail in sorted({wanted.detail for wanted in missing}):
+                alike = [wanted for wanted in missing if wanted.detail == detail]
+                renderer = FrameRenderer(pipeline.model, self.clip, detail)
+                writers = [
+                    opened.enter_context(VideoWriter(wanted.edited.path, reader.properties, codec)) for wanted in alike
+                ]
+                jobs.append((renderer, [look_of(wanted.prompt) for wanted in alike], writers))
+            for frame in track(reader, f"Rendering {len(missing)} videos", total=frame_count):
+                for renderer, looks, writers in jobs:
+                    pictures = renderer.render(frame.index, frame.image, looks)
+                    for writer, picture in zip(writers, pictures, strict=True):
+                        writer.write(picture, frame.timestamp)
 
 
 def _checkpoints(config_path: Path) -> list[Path]:

@@ -21,8 +21,8 @@ from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.video import VideoReader
 
-LEAST_PAIRS = 2
-"""Fewer frames say nothing of motion."""
+LEAST_PAIRS = 5
+"""To fewer frames no head can be fitted."""
 
 
 @dataclass(frozen=True)

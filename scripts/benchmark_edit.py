@@ -19,6 +19,7 @@ static baseline is slow, and is measured on the first clip with its first prompt
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -272,7 +273,9 @@ class ClipSuite:
         kept = folder / "result.json"
         if kept.is_file():
             return json.loads(kept.read_text())
-        folder.mkdir(parents=True, exist_ok=True)
+        # What an interrupted command edited would not be counted.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         CONSOLE.print(f"[bold]{self.name}[/bold], {prompt or UNEDITED}: {method}")
         found = {
             "clip": self.name,

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from measuring import spread_evenly
 
 from evaluation.video_pairs import Window
 from stage1_edit.compositing import labelled
 from tracking.clip import TrackedClip, write_png
+from tracking.spread_evenly import spread_evenly
 from tracking.video import VideoReader
 
 MOMENTS = 6

@@ -76,7 +76,7 @@ def test_a_run_is_rendered_once_and_every_edit_measured(run: Path) -> None:
     written = [video.stat().st_mtime_ns for video in videos]
     with pytest.raises(UserError, match="--overwrite"):
         evaluate(config)
-    evaluate(replace(config, overwrite=True, max_frames=2))
+    evaluate(replace(config, overwrite=True, max_frames=5))
     assert [video.stat().st_mtime_ns for video in videos] == written
     with pytest.raises(UserError, match="1 prompts and --prompt gives 2"):
         evaluate(replace(config, output=run / "other", prompt=("a man with silver hair", "a statue")))
