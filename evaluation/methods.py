@@ -109,8 +109,7 @@ def edit_with_avatar(task: EditingTask, output: Path) -> None:
         style_name(task.prompt),
         pipeline.model,
         pipeline.datamanager,
-        task.editor,
-        EditedFrames(task.workshop / "edited", task.prompt, "measured"),
+        (task.editor, EditedFrames(task.workshop / "edited", task.prompt, "measured")),
         seed=0,
     )
     training.begin()

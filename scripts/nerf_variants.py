@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from baseline_avatar import mean_head_to_torso, whole_person_box
 from jaxtyping import Bool, Float, Int
+from loss_variants import DistortionLoss, with_structural_loss
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from torch import Tensor, nn
 
@@ -245,5 +246,7 @@ VARIANTS = {
     "more rays on rare expressions": Variant(
         "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
     ),
+    "distortion loss, put in": Variant("Mip-NeRF 360's, on the head", model(DistortionLoss)),
+    "structural loss, put in": Variant("DSSIM of patches, a quarter of the rays", with_structural_loss),
 }
-"""What is taken out, by the name of its row. The first is whole. A new idea gets a row here."""
+"""What is taken out, or put in, by the name of its row. The first is whole. A new idea gets a row here."""

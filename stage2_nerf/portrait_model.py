@@ -17,12 +17,14 @@ from nerfstudio.data.scene_box import OrientedBox
 from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.profiler import record_function
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
+from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
@@ -209,7 +211,8 @@ class PortraitModel(Model):
         """Sample one field along the rays that meet its proxy before their end."""
         field: CanonicalField = getattr(self, f"{part}_field")
         sampler: ProxySampler = getattr(self, f"{part}_sampler")
-        segments = sampler(origins, directions, states.frame, field, blended, end)
+        with record_function("walk"):
+            segments = sampler(origins, directions, states.frame, field, blended, end)
         hits, samples = segments.middles.shape
         ray = segments.ray
         positions = (origins[ray, None] + segments.middles[..., None] * directions[ray, None]).flatten(0, 1)
@@ -222,8 +225,9 @@ class PortraitModel(Model):
         else:
             # What a layer of the network takes and gives should stay in the processor's cache.
             size = POINTS_AT_ONCE if canonical.device.type == "cpu" else len(canonical)
-            pieces = zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True)
-            seen = [self.evaluate(*piece, part, blended) for piece in pieces]
+            pieces = list(zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True))
+            with record_function("fields"):
+                seen = on_all_threads(lambda piece: self.evaluate(*piece, part, blended), pieces)
             density, colours = (torch.cat(values) for values in zip(*seen, strict=True))
         return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, colours.shape[-1]))
 
@@ -252,7 +256,8 @@ class PortraitModel(Model):
 
     def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
         """The outputs of `get_outputs`, of all fields' samples."""
-        seen = composite(rays, parts)
+        with record_function("accumulation"):
+            seen = composite(rays, parts)
         # Without a style there is one look, which is both.
         foreground, original_foreground = seen.foreground[:, :3], seen.foreground[:, -3:]
         background = torch.tensor(self.config.background, device=foreground.device)

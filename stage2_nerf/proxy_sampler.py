@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField
-from stage2_nerf.proxy_walk import UNSEEN_TRANSMITTANCE, possible_cells, walk_and_draw
+from stage2_nerf.proxy_walk import possible_cells, walk_and_draw
 
 LEAST_KEPT_DENSITY = 0.01
 """What the grid keeps everywhere in the hull, so that training can find a surface where none was."""
@@ -37,7 +37,8 @@ class ProxySamplerConfig:
     samples: int = 10
     """Samples that the field sees on each ray of a training step."""
     rendered_samples: int = 10
-    """The same in a picture, where none looks for surfaces that the walk did not meet."""
+    """The same in a picture. Fewer are quicker, but the field has learned to be looked at by as many as in training:
+    on carphone after 600 steps 8 instead of 10 cost 0.1 dB, 6 cost 0.5."""
     uniform_share: float = 0.05
     """Share of the samples spread evenly over the hull, so that surfaces can be found where none was."""
     decay: float = 0.98
@@ -189,9 +190,6 @@ class ProxySampler(nn.Module):
         optical = density * (walk_edges[:, 1:] - walk_edges[:, :-1])
         transmittance = torch.exp(optical - torch.cumsum(optical, -1))
         weight = transmittance * (1 - torch.exp(-optical))
-        if not self.training:
-            seen = transmittance >= UNSEEN_TRANSMITTANCE
-            weight, density = weight * seen, density * seen
         hit = weight.sum(-1) > self.least_opacity
         ray, walk_edges, density, weight = ray[hit], walk_edges[hit], density[hit], weight[hit]
         # Spread to the neighbouring steps: a surface between two of them must be found by both.
@@ -232,7 +230,6 @@ class ProxySampler(nn.Module):
             self.least_density,
             self.least_opacity,
             end.numpy(),
-            not self.training,
             self.config.uniform_share,
             shares.numpy(),
         )

@@ -1,7 +1,5 @@
 """The compiled walk sees what the walk with tensors sees, and skips only what neither would."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -93,20 +91,3 @@ def test_rays_that_see_nothing_before_their_end_are_not_sampled(
     end[:400] = torch.inf
     hits = sampler(origins, directions, frame, field, blended, end).ray
     assert torch.equal(hits, all_hits[all_hits < 400])
-
-
-def test_early_stop_leaves_out_only_what_cannot_be_seen(field: CanonicalField) -> None:
-    """Behind a slab that lets 0.002 % through a second one draws no samples; where half comes through it does."""
-    z = torch.linspace(-1, 1, 65)[:, None, None].expand(65, 65, 65)
-    space = CanonicalField(field.config, torch.tensor([[-1.0, -1, -1], [1, 1, 1]]), torch.rand(8, 4), None)
-    blended = space.blend(torch.zeros(1, 4))
-    behind = {}
-    for opacity in (1 - 2e-5, 0.5):
-        density = 5.0 * (z < -0.5) - math.log(1 - opacity) / 0.5 * ((z > 0.2) & (z < 0.7))
-        sampler = ProxySampler(ProxySamplerConfig(), density > 0, density).eval()
-        down = torch.tensor([[0.0, 0, -1]])
-        with torch.no_grad():
-            segments = sampler(torch.tensor([[0.0, 0, 5]]), down, torch.zeros(1, dtype=torch.long), space, blended)
-        behind[opacity] = int((5 - segments.middles < -0.4).sum())
-    assert behind[0.5] >= 3
-    assert behind[1 - 2e-5] == 0
