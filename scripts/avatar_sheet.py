@@ -8,7 +8,7 @@ Rows, of a run's unedited avatar over its clip:
     blink        filmed | rendered: the two frames whose eyes are closed most, and two with open eyes
     hair         filmed | rendered: the edge of the hair, while the head is turned most to either side
     neck         filmed | rendered: while the head is turned on the shoulders most to either side, up and down
-    orbit        the middle frame from -25, -12, 0, 12 and 25 degrees to the side, over the plate
+    orbit        the most usual expression, from -25, -12, 0, 12 and 25 degrees to the side, over the plate
     scale 1.3    filmed | rendered | rendered with all expressions 1.3 times as strong: the strongest expressions
     driver       another clip's frames | the avatar with that person's expressions, as they differ from their median
 
@@ -174,8 +174,8 @@ def pairs(stage: Stage, frames: Sequence[int], box_of: Callable[[TrackedClip, in
 
 
 def orbit_row(stage: Stage) -> list[Picture]:
-    """The middle frame from the sides."""
-    frame = int(stage.clip.frames[len(stage.clip.frames) // 2])
+    """The most usual frame from the sides."""
+    frame = usual_frame(stage.clip)
     box = upper_body(stage.clip, frame)
     return [stage.rendered(frame, yaw=yaw)[box] for yaw in ORBIT_DEGREES]
 
@@ -195,7 +195,7 @@ def stronger_row(stage: Stage) -> list[Picture]:
 def driven_row(stage: Stage, driver: TrackedClip) -> list[Picture]:
     """Another person's expressions, as they differ from that person's median, on the avatar's own median."""
     own, theirs = (clip.track.expression[clip.frames] for clip in (stage.clip, driver))
-    frame = int(stage.clip.frames[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()])
+    frame = usual_frame(stage.clip)
     difference = theirs - np.median(theirs, axis=0)
     strongest = driver.frames[np.argsort(-np.linalg.norm(difference, axis=1))]
     cells = []
@@ -204,6 +204,12 @@ def driven_row(stage: Stage, driver: TrackedClip) -> list[Picture]:
         rendered = stage.rendered(frame, shown.clip(0, 1))
         cells += [driver.image(chosen)[upper_body(driver, chosen)], rendered[upper_body(stage.clip, frame)]]
     return cells
+
+
+def usual_frame(clip: TrackedClip) -> int:
+    """The frame whose expression is nearest to the clip's median."""
+    expressions = clip.track.expression[clip.frames]
+    return int(clip.frames[np.linalg.norm(expressions - np.median(expressions, axis=0), axis=1).argmin()])
 
 
 def open_mouths(clip: TrackedClip) -> list[int]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from baseline_avatar import mean_head_to_torso, whole_person_box
 from jaxtyping import Bool, Float, Int
 from loss_variants import DistortionLoss, with_structural_loss
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
-from torch import Tensor, nn
+from torch import Tensor
 
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField
 from stage2_nerf.clip_dataparser import (
@@ -20,7 +19,7 @@ from stage2_nerf.clip_dataparser import (
     PortraitClipDataParserConfig,
 )
 from stage2_nerf.deformation import spread_displacements
-from stage2_nerf.encodings import BlendedEncodingConfig, build_encoding
+from stage2_nerf.encodings import BlendedEncoding, BlendedEncodingConfig
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.proxy_grid import ProxyGrid, voxel_centres
@@ -81,31 +80,42 @@ class UniformSampling(PortraitModel):
             setattr(self, f"{part}_sampler", UniformSampler(self.config.sampler, proxy.hull, proxy.density))
 
 
-class ConcatenatedCode(nn.Module):
-    """An encoding that all codes share, with the code itself behind its features."""
+@dataclass
+class ConcatenatedCodesConfig(BlendedEncodingConfig):
+    """An encoding that is not blended; the decoder is told the code instead."""
 
-    def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
+    def build(self, code_size: int) -> BlendedEncoding:
+        """The encoding that would be blended, as all codes share it, with the code behind its features."""
+        return ConcatenatedCodes(super().build(0), code_size)
+
+
+class ConcatenatedCodes(BlendedEncoding):
+    """Features that all codes share, and the code of each point's moment."""
+
+    def __init__(self, shared: BlendedEncoding, code_size: int) -> None:
         super().__init__()
-        self.shared = build_encoding(config, 0)
-        self.out_dim = self.shared.out_dim + code_size
+        self.shared, self.code_size = shared, code_size
+        self.out_dim = shared.out_dim + code_size
 
-    def blend(self, codes: Float[Tensor, "frames code"]) -> Tensor:
-        """The shared tables, for each frame alike."""
-        return self.shared.blend(codes[:, :0])
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames numbers"]:
+        """The codes, and behind them the shared tables as the shared encoding hands them to itself."""
+        tables = self.shared.blend(codes[:, :0])
+        self.table_shape = tables.shape[1:]
+        return torch.cat([codes, tables.flatten(1)], dim=1)
 
     def forward(
-        self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: Tensor, codes: Tensor
+        self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: Tensor
     ) -> Float[Tensor, "points features"]:
-        """The shared features, and each point's frame's code."""
-        return torch.cat([self.shared(positions, frame, blended, codes[:, :0]), codes[frame]], dim=-1)
+        """The shared features, and each point's moment's code."""
+        codes, tables = blended[:, : self.code_size], blended[:, self.code_size :]
+        return torch.cat([self.shared(positions, frame, tables.unflatten(1, self.table_shape)), codes[frame]], dim=-1)
 
 
-class ConcatenatedCodes(PortraitModel):
-    """The decoder is told the code; the encodings are not blended by it."""
-
-    def populate_modules(self) -> None:
-        with mock.patch("stage2_nerf.canonical_field.build_encoding", ConcatenatedCode):
-            super().populate_modules()
+def concatenated_codes(config: PortraitEditPipelineConfig) -> None:
+    """Tell the decoders the code instead of blending the encodings by it."""
+    for part in (config.model.head, config.model.torso):
+        values = {name: getattr(part.encoding, name) for name in part.encoding.__dataclass_fields__}
+        part.encoding = ConcatenatedCodesConfig(**values)
 
 
 class NoKnownDisplacement(PortraitModel):
@@ -226,7 +236,7 @@ def all_of(*changes: Callable[[PortraitEditPipelineConfig], None]) -> Callable[[
 VARIANTS = {
     "full": Variant("the method as registered", unchanged),
     "guided sampling": Variant("as many samples, spread evenly over the box", model(UniformSampling)),
-    "blended encodings": Variant("the code is handed to the decoder beside shared features", model(ConcatenatedCodes)),
+    "blended encodings": Variant("the code is handed to the decoder beside shared features", concatenated_codes),
     "deformation basis": Variant("the deformation is learned from nothing", model(NoKnownDisplacement)),
     "pose refinement": Variant("poses stay as they were tracked", model(NoPoseRefinement)),
     "pose and expression refinement": Variant("both stay as they were tracked", model(NoRefinement)),
