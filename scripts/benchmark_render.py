@@ -16,7 +16,6 @@ frames not counted:
     peak_megabytes    the most memory that the process has held until then: sizes are rendered in the order given
 """
 
-import resource
 import statistics
 import tempfile
 import time
@@ -28,8 +27,8 @@ from typing import Annotated, Any
 import torch
 import tyro
 from jaxtyping import Float
-from measure_reconstruction import configure
-from measuring import circumstances, spread_evenly, use_threads, write_measurements
+from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
+from nerf_methods import ours
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -39,10 +38,11 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from stage2_nerf.clip_dataparser import clip_cameras
-from stage2_nerf.pipeline import PortraitEditPipeline
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.portrait_model import PortraitModel
 from tracking.clip import TrackedClip
 from tracking.errors import one_sentence_for_user_errors
+from tracking.spread_evenly import spread_evenly
 from tracking.track import find_or_track
 
 FILLED = 0.5
@@ -108,7 +108,10 @@ def load(path: Path, steps: int) -> PortraitEditPipeline:
         return pipeline
     clip = find_or_track(path)
     with tempfile.TemporaryDirectory() as folder:
-        training = TimedTraining(configure(clip, steps, Path(folder)))
+        config = ours(clip, Path(folder))
+        assert isinstance(config.pipeline, PortraitEditPipelineConfig)
+        config.pipeline.reconstruction_steps = steps
+        training = TimedTraining(config)
         training.train_steps(steps)
     pipeline = training.trainer.pipeline
     assert isinstance(pipeline, PortraitEditPipeline)
@@ -196,7 +199,7 @@ def measure(model: PortraitModel, cameras: Cameras) -> dict[str, Any]:
         "frames_per_second": round(1 / median, 2),
         "processor_milliseconds": round(1000 * statistics.median(works), 1),
         "shares": {label: round(spent.get(label, 0.0) / whole, 3) for label in LABELS},
-        "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_megabytes": peak_memory_bytes() // 2**20,
     }
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from baseline_avatar import mean_head_to_torso, whole_person_box
 from jaxtyping import Bool, Float, Int
+from loss_variants import DistortionLoss, with_structural_loss
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from torch import Tensor, nn
 
@@ -238,6 +239,11 @@ VARIANTS.update(
         "rays drawn to eyes and mouth": Variant(
             "drawn as skin is", setting("datamanager.pixel_sampler.eyes_and_mouth_weight", 1.0)
         ),
+        "rays drawn where errors are": Variant(
+            "drawn whatever the error", setting("datamanager.pixel_sampler.error_share", 0.0)
+        ),
+        "distortion loss, put in": Variant("Mip-NeRF 360's, on the head", model(DistortionLoss)),
+        "structural loss, put in": Variant("DSSIM of patches, a quarter of the rays", with_structural_loss),
         "rare expressions drawn oftener": Variant(
             "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
         ),

@@ -5,10 +5,12 @@ lock, so plain threads run them side by side: numba's own parallel loops either 
 (the viewer renders beside the trainer) or forbid forks afterwards (data loaders fork).
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from threading import Lock
 from typing import Any, TypeVar
 
 import numba
@@ -21,6 +23,8 @@ SMALLEST_SLICE = 512
 """Items below which handing a slice to another thread costs more than it gains."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
 def kernel(function: Function) -> Function:
@@ -47,7 +51,49 @@ def in_slices(function: Callable[[int, int], None], count: int, smallest: int = 
         other.result()
 
 
+def on_all_threads(function: Callable[[Piece], Result], pieces: Sequence[Piece]) -> list[Result]:
+    """`function` of every piece, whole pieces side by side on as many threads as torch may use, each computing alone.
+
+    torch's own threads share every single operation and wait for each other after it, which for operations of a
+    millisecond costs much of what they gain, and many times more where another process holds one of the cores.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or len(pieces) < 2:
+        return [function(piece) for piece in pieces]
+    remaining = iter(enumerate(pieces))
+    lock = Lock()
+    results: dict[int, Result] = {}
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def work() -> None:
+        # These modes belong to each thread.
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients and not inference):
+            while True:
+                with lock:
+                    number, piece = next(remaining, (-1, None))
+                if number < 0:
+                    return
+                results[number] = function(piece)  # pyright: ignore[reportArgumentType]
+
+    workers = [single_threaded_pool().submit(work) for _ in range(min(threads, len(pieces)))]
+    for worker in workers:
+        worker.exception()
+    # What a thread sets for itself becomes what later threads begin with.
+    torch.set_num_threads(threads)
+    for worker in workers:
+        worker.result()
+    return [results[number] for number in range(len(pieces))]
+
+
+@lru_cache(maxsize=1)
+def single_threaded_pool() -> ThreadPoolExecutor:
+    """Threads in which torch uses no others."""
+    return ThreadPoolExecutor(
+        max_workers=os.cpu_count(), thread_name_prefix="pieces", initializer=torch.set_num_threads, initargs=(1,)
+    )
+
+
 @lru_cache(maxsize=1)
 def pool() -> ThreadPoolExecutor:
     """The threads of this process, made at the first use."""
-    return ThreadPoolExecutor(max_workers=max(1, (torch.get_num_threads() or 1)), thread_name_prefix="kernels")
+    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="kernels")

@@ -24,6 +24,7 @@ from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
+from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
@@ -224,9 +225,9 @@ class PortraitModel(Model):
         else:
             # What a layer of the network takes and gives should stay in the processor's cache.
             size = POINTS_AT_ONCE if canonical.device.type == "cpu" else len(canonical)
-            pieces = zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True)
+            pieces = list(zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True))
             with record_function("fields"):
-                seen = [self.evaluate(*piece, part, blended) for piece in pieces]
+                seen = on_all_threads(lambda piece: self.evaluate(*piece, part, blended), pieces)
             density, colours = (torch.cat(values) for values in zip(*seen, strict=True))
         return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, colours.shape[-1]))
 
