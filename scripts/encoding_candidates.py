@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from nerfstudio.field_components.encodings import HashEncoding
 from torch import Tensor, nn
 
-from stage2_nerf.deformation import sample_volumes
 from stage2_nerf.encodings import BlendedEncoding, BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes
 from stage2_nerf.plane_look_up import PLANE_AXES
 
@@ -88,20 +87,34 @@ class DenseGrids(BlendedEncoding):
     def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
         super().__init__()
         self.static_levels = nn.ParameterList(
-            nn.Parameter(0.1 * torch.randn(1, size, size, size, config.static_channels)) for size in (16, 32, 64)
+            nn.Parameter(0.1 * torch.randn(config.static_channels, 1, size, size, size)) for size in (16, 32, 64)
         )
-        shape = (24, 24, 24, config.blended_channels)
+        shape = (config.blended_channels, 1, 24, 24, 24)
         self.blended_mean = nn.Parameter(0.1 * torch.randn(shape))
-        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, *shape))
+        self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, config.blended_channels, 24, 24, 24))
         self.out_dim = len(self.static_levels) * config.static_channels + config.blended_channels
 
-    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames depth height width channels"]:
-        grids = torch.addmm(self.blended_mean.flatten()[None], codes, self.blended_basis.flatten(1))
-        return grids.view(-1, *self.blended_mean.shape)
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "channels frames depth height width"]:
+        return self.blended_mean + torch.einsum("fk,kcdhw->cfdhw", codes, self.blended_basis)
 
     def forward(self, positions: Tensor, frame: Tensor, blended: Tensor) -> Tensor:
-        shared = [sample_volumes(level, positions, torch.zeros_like(frame)) for level in self.static_levels]
-        return torch.cat([*shared, sample_volumes(blended, positions, frame)], dim=1)
+        inside = positions.clamp(-1, 1)
+        found = [self.look_up(level, inside, torch.zeros_like(frame)) for level in self.static_levels]
+        return torch.cat([*found, self.look_up(blended, inside, frame)]).T
+
+    def look_up(
+        self,
+        atlas: Float[Tensor, "channels frames depth height width"],
+        inside: Float[Tensor, "points 3"],
+        frame: Int[Tensor, "points"],
+    ) -> Float[Tensor, "channels points"]:
+        """The frames' grids as one tall grid."""
+        channels, frames, depth, height, width = atlas.shape
+        tall = atlas.reshape(1, channels, frames * depth, height, width)
+        layer = (inside[:, 2] + 1) * (0.5 * (depth - 1)) + frame * depth
+        grid = torch.stack([inside[:, 0], inside[:, 1], layer * (2 / (frames * depth - 1)) - 1], dim=-1)[None]
+        values = F.grid_sample(tall, grid[:, :, None, None], mode="bilinear", padding_mode="border", align_corners=True)
+        return values[0, :, :, 0, 0]
 
 
 class CompiledHashGrid(BlendedEncoding):

@@ -2,7 +2,9 @@
 
 Blending whole tables before they are looked up follows NeRFBlendShape (Gao et al. 2022, arXiv 2210.06108, eq. 4); a
 reduced, learned basis follows RGBAvatar (Li et al. 2025). Two forms stand behind one interface: feature planes, looked
-up by `grid_sample`, which a CPU does well, and hash grids, which tiny-cuda-nn does well.
+up by compiled loops, which a CPU does well, and hash grids, which tiny-cuda-nn does well on a GPU. What else was tried
+on a CPU, and how it compares, is measured by `scripts/benchmark_encodings.py`. A checkpoint of one form is fitted anew
+where a run asks for the other (`refit`).
 """
 
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numba
 import torch
 
-# Joins neighbouring loads and sums into vectors, as C compilers do by default: look-ups took 2/3 of the time with it.
-numba.config.SLP_VECTORIZE = 1  # pyright: ignore[reportAttributeAccessIssue]
+# Joins neighbouring loads and sums into vectors, as C compilers do by default: look-ups took 10 to 40 % less time.
+numba.config.SLP_VECTORIZE = 1  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]
 
 SMALLEST_SLICE = 512
 """Items below which handing a slice to another thread costs more than it gains."""
