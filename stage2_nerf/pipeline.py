@@ -20,7 +20,7 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
-from stage1_edit.edited_frames import EditedFrames, folder_name
+from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.checkpoints import clip_entry, fitting_state
@@ -30,6 +30,7 @@ from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
 from stage2_nerf.several_processes import ParallelTraining, is_first, join_processes
 from stage2_nerf.sizes import Size, apply_size, resolve_size
+from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
 from stage2_nerf.trainer import PortraitTrainer
 from tracking.clip import TrackedClip
@@ -334,8 +335,3 @@ class PortraitEditPipeline(VanillaPipeline):
         with one_sentence_for_user_errors():
             state = fitting_state(loaded_state, self.model, self.styles, self.clip)
         super().load_pipeline(state, step)
-
-
-def style_name(prompt: EditPrompt) -> str:
-    """A prompt's key in the model and in checkpoints."""
-    return folder_name(prompt, "")
