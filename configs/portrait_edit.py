@@ -20,8 +20,10 @@ BASE = PortraitEditTrainerConfig(
             "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-3),
         },
         "refinement": {
-            "optimizer": FusedAdamConfig(lr=1e-3, eps=1e-15),
-            "scheduler": ExponentialDecaySchedulerConfig(lr_final=1e-4),
+            # Slower than the fields: early on these are wrong by more than the poses, and faster corrections followed
+            # them. From 1e-3, held-out frames of a clip with much turning were 0.5 dB worse after 300 steps.
+            "optimizer": FusedAdamConfig(lr=3e-4, eps=1e-15),
+            "scheduler": ExponentialDecaySchedulerConfig(lr_final=3e-5),
         },
     },
     steps_per_save=200,
