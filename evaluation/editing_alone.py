@@ -8,6 +8,7 @@ import torch
 from evaluation.measurement import Picture
 from stage1_edit.compositing import composite, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor
+from stage1_edit.frame_geometry import frame_geometry
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
 
@@ -25,7 +26,10 @@ def edit_alone(editor: FrameEditor, prompt: EditPrompt, clip: TrackedClip, frame
         original = torch.from_numpy(clip.image(frame)).float() / 255
         matte, labels = torch.from_numpy(clip.matte(frame))[..., None], torch.from_numpy(clip.labels(frame))
         generator = torch.Generator().manual_seed(frame)
-        requests.append(EditRequest(prompt, original, original, matte, labels, 1.0, generator))
+        geometry = frame_geometry(clip, frame)
+        requests.append(
+            EditRequest(prompt, original, original, matte, labels, 1.0, generator, frame=frame, geometry=geometry)
+        )
     pictures = []
     for request, edited in zip(requests, editor.edit(requests), strict=True):
         mask = region_mask(request.labels, request.matte, prompt.region)

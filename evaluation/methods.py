@@ -24,9 +24,10 @@ from evaluation.static_nerf import StaticNerf, StaticNerfConfig
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
-from stage2_nerf.pipeline import PortraitEditPipeline, style_name
-from stage2_nerf.render import PortraitRenderer
+from stage2_nerf.pipeline import PortraitEditPipeline
+from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining
 from tracking.background import local_background
 from tracking.clip import TrackedClip
@@ -109,8 +110,7 @@ def edit_with_avatar(task: EditingTask, output: Path) -> None:
         style_name(task.prompt),
         pipeline.model,
         pipeline.datamanager,
-        task.editor,
-        EditedFrames(task.workshop / "edited", task.prompt, "measured"),
+        (task.editor, EditedFrames(task.workshop / "edited", task.prompt, "measured")),
         seed=0,
     )
     training.begin()
@@ -144,11 +144,11 @@ def render_avatar(
     Args:
         detail: how much of the source's fine brightness is put back, in [0, 1].
     """
-    renderer = PortraitRenderer(pipeline, clip, detail)
+    renderer = FrameRenderer(pipeline.model, clip, detail)
     reader = VideoReader(Path(clip.source.path))
     with VideoWriter(output, reader.properties, "lossless", with_sound=False) as writer:
         for frame in track(reader, "Rendering the avatar", total=len(clip.track.tracked)):
-            writer.write(renderer.render(frame.index, frame.image, prompt), frame.timestamp)
+            writer.write(renderer.render(frame.index, frame.image, [look_of(prompt)])[0], frame.timestamp)
 
 
 def load_for_editing(task: EditingTask, prompt: EditPrompt | None) -> PortraitEditPipeline:
@@ -196,8 +196,9 @@ def pasted(
     edited, unedited = (None if picture is None else picture.astype(np.float32) / 255 for picture in pictures)
     assert edited is not None
     matte = clip.matte(number)
-    background = local_background(clip.image(number).astype(np.float32) / 255, matte, plate)
+    image = clip.image(number)
+    background = local_background(image.astype(np.float32) / 255, matte, plate)
     opacity = matte[..., None]
     rendered = RenderedCrop(edited * opacity, (edited if unedited is None else unedited) * opacity, matte)
-    surroundings = CropSurroundings(matte, background, np.ones_like(matte))
+    surroundings = CropSurroundings(matte, background, np.ones_like(matte), image)
     return paste_back(frame, clip.source.crop, rendered, surroundings, 0.0 if unedited is None else 1.0)

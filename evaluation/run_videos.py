@@ -22,8 +22,8 @@ from evaluation.measurement import Picture
 from evaluation.measuring import EditedVideo
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
-from stage2_nerf.render import PortraitRenderer
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.track import find_or_track
@@ -126,14 +126,14 @@ class FinishedRun:
             jobs = [
                 (
                     wanted.prompt,
-                    PortraitRenderer(pipeline, self.clip, wanted.detail),
+                    FrameRenderer(pipeline.model, self.clip, wanted.detail),
                     opened.enter_context(VideoWriter(wanted.edited.path, reader.properties, codec)),
                 )
                 for wanted in missing
             ]
             for frame in track(reader, f"Rendering {len(jobs)} videos", total=frame_count):
                 for prompt, renderer, writer in jobs:
-                    writer.write(renderer.render(frame.index, frame.image, prompt), frame.timestamp)
+                    writer.write(renderer.render(frame.index, frame.image, [look_of(prompt)])[0], frame.timestamp)
 
 
 def _checkpoints(config_path: Path) -> list[Path]:

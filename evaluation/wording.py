@@ -22,17 +22,18 @@ def spoken(name: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number with as many digits as tell something, and a true minus sign; a dash for none."""
+    """A number with three digits that tell something, and a true minus sign; a dash for none."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    size = abs(value) if abs(value) >= LEAST else 0.0
-    value = value if size else 0.0
-    if size >= 1000:
+    size = abs(value)
+    if size < LEAST:
+        text = "0"
+    elif size >= 1000:
         text = f"{value:,.0f}"
-    elif size and size < 0.001:
+    elif size < 0.0001:
         text = f"{value:.1e}"
     else:
-        text = f"{value:.{3 if size < 10 else 1}f}" if size < 100 else f"{value:.0f}"
+        text = f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

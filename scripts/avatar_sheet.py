@@ -15,7 +15,6 @@ Rows, of a run's unedited avatar over its clip:
 Crops are enlarged; what is rendered lies over the frame's own background.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,16 +30,16 @@ from jaxtyping import Float, Float32
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
-from torch import Tensor
 
 from evaluation.areas import EYES, MOUTH, face_boxes
 from evaluation.measurement import Picture
 from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.expression_track import rotation_vectors
+from stage2_nerf.orbit import orbited
 from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render import find_config
 from tracking.background import local_background
-from tracking.clip import TrackedClip, write_png
+from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_regions import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from tracking.regions import Label
@@ -48,8 +47,11 @@ from tracking.regions import Label
 ORBIT_DEGREES = (-25.0, -12.0, 0.0, 12.0, 25.0)
 STRONGER = 1.3
 """How many times as strong expressions are than any that the clip shows."""
-CELL_HEIGHT = 200
+SHEET_WIDTHS = (1600, 1360, 1150, 980, 830)
+"""In pixels; the widest is taken with which the file is small enough."""
+HIGHEST_ROW = 320
 """In pixels."""
+MOST_BYTES = 1_000_000
 GAP = 4
 
 Box = tuple[slice, slice]
@@ -91,10 +93,10 @@ class Stage:
         Args:
             frame: whose pose and moment.
             expression: shown instead of the frame's own.
-            yaw: degrees that the camera is taken around the head, to its left.
+            yaw: degrees that the camera is taken around the head, to its right.
         """
         camera = clip_cameras(self.clip, np.array([frame]))
-        camera.camera_to_worlds = orbit(camera.camera_to_worlds, self.model.head_field.box.cpu().mean(0), yaw)
+        camera = orbited(camera, self.model.head_field.box.mean(0).cpu(), yaw)
         if expression is not None:
             camera.metadata = {"expression": torch.from_numpy(expression[None].astype(np.float32))}
         with torch.no_grad():
@@ -108,21 +110,6 @@ class Stage:
         if turned and self.plate is not None:
             return self.plate
         return local_background(self.filmed(frame).astype(np.float32) / 255, self.clip.matte(frame), self.plate)
-
-
-def orbit(
-    camera_to_worlds: Float[Tensor, "cameras 3 4"], centre: Float[Tensor, "3"], yaw: float
-) -> Float[Tensor, "cameras 3 4"]:
-    """Cameras taken around a point by degrees, about the head's vertical axis, still looking where they did at it."""
-    angle = math.radians(yaw)
-    turn = torch.tensor(
-        [[math.cos(angle), 0, math.sin(angle)], [0, 1, 0], [-math.sin(angle), 0, math.cos(angle)]],
-        dtype=camera_to_worlds.dtype,
-    )
-    turned = camera_to_worlds.clone()
-    turned[:, :, :3] = turn @ camera_to_worlds[:, :, :3]
-    turned[:, :, 3] = (camera_to_worlds[:, :, 3] - centre) @ turn.T + centre
-    return turned
 
 
 def main(arguments: Arguments) -> None:
@@ -145,12 +132,36 @@ def main(arguments: Arguments) -> None:
     }
     if driver is not None:
         rows[f"driven by {driver.root.name}"] = partial(driven_row, stage, driver)
-    made = [labelled(name, make()) for name, make in track(rows.items(), "Rendering", console=CONSOLE, total=len(rows))]
-    width = max(row.shape[1] for row in made)
-    padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in made]
+    made = {name: make() for name, make in track(rows.items(), "Rendering", console=CONSOLE, total=len(rows))}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    write_png(arguments.output, np.concatenate(padded))
+    arguments.output.write_bytes(encode(made))
     CONSOLE.print(f"Wrote {arguments.output}.", soft_wrap=True)
+
+
+def encode(rows: dict[str, list[Picture]]) -> bytes:
+    """The sheet as a PNG, as wide as the size of the file allows."""
+    png = np.zeros(0, np.uint8)
+    for width in SHEET_WIDTHS:
+        sheet = np.concatenate([labelled_row(name, cells, width) for name, cells in rows.items()])
+        _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        if len(png) <= MOST_BYTES:
+            break
+    return png.tobytes()
+
+
+def labelled_row(name: str, cells: Sequence[Picture], width: int) -> Picture:
+    """Cells beside each other under their row's name, all as high as fits into the width."""
+    aspects = [cell.shape[1] / cell.shape[0] for cell in cells]
+    height = min(HIGHEST_ROW, int((width - GAP * len(cells)) / sum(aspects)))
+    row = np.full((22 + height + GAP, width, 3), 255, np.uint8)
+    write_text(row[:22], name, 15)
+    left = 0
+    for cell, aspect in zip(cells, aspects, strict=True):
+        size = int(height * aspect), height
+        interpolation = cv2.INTER_AREA if height < cell.shape[0] else cv2.INTER_CUBIC
+        row[22 : 22 + height, left : left + size[0]] = cv2.resize(cell, size, interpolation=interpolation)
+        left += size[0] + GAP
+    return row
 
 
 def pairs(stage: Stage, frames: Sequence[int], box_of: Callable[[TrackedClip, int], Box]) -> list[Picture]:
@@ -158,14 +169,15 @@ def pairs(stage: Stage, frames: Sequence[int], box_of: Callable[[TrackedClip, in
     cells = []
     for frame in frames:
         box = box_of(stage.clip, frame)
-        cells += [to_cell(stage.filmed(frame)[box]), to_cell(stage.rendered(frame)[box])]
+        cells += [stage.filmed(frame)[box], stage.rendered(frame)[box]]
     return cells
 
 
 def orbit_row(stage: Stage) -> list[Picture]:
     """The middle frame from the sides."""
     frame = int(stage.clip.frames[len(stage.clip.frames) // 2])
-    return [to_cell(stage.rendered(frame, yaw=yaw)) for yaw in ORBIT_DEGREES]
+    box = upper_body(stage.clip, frame)
+    return [stage.rendered(frame, yaw=yaw)[box] for yaw in ORBIT_DEGREES]
 
 
 def stronger_row(stage: Stage) -> list[Picture]:
@@ -175,8 +187,9 @@ def stronger_row(stage: Stage) -> list[Picture]:
     cells = []
     for frame in apart(stage.clip.frames[np.argsort(-strength)], 2):
         stronger = (STRONGER * expressions[frame]).clip(0, STRONGER)
-        cells += [stage.filmed(frame), stage.rendered(frame), stage.rendered(frame, stronger)]
-    return [to_cell(cell) for cell in cells]
+        pictures = stage.filmed(frame), stage.rendered(frame), stage.rendered(frame, stronger)
+        cells += [picture[upper_body(stage.clip, frame)] for picture in pictures]
+    return cells
 
 
 def driven_row(stage: Stage, driver: TrackedClip) -> list[Picture]:
@@ -188,7 +201,8 @@ def driven_row(stage: Stage, driver: TrackedClip) -> list[Picture]:
     cells = []
     for chosen in apart(strongest, 4):
         shown = np.median(own, axis=0) + driver.track.expression[chosen] - np.median(theirs, axis=0)
-        cells += [to_cell(driver.image(chosen)), to_cell(stage.rendered(frame, shown.clip(0, 1)))]
+        rendered = stage.rendered(frame, shown.clip(0, 1))
+        cells += [driver.image(chosen)[upper_body(driver, chosen)], rendered[upper_body(stage.clip, frame)]]
     return cells
 
 
@@ -262,6 +276,16 @@ def neck_box(clip: TrackedClip, frame: int) -> Box:
     return label_box(clip, frame, Label.NECK, 0.5)
 
 
+def upper_body(clip: TrackedClip, frame: int) -> Box:
+    """The head, with what is around it."""
+    landmarks = clip.track.landmarks[frame]
+    low, high = landmarks.min(0), landmarks.max(0)
+    size = (high - low).max()
+    left, top = (low - 0.6 * size).clip(0).astype(int)
+    right, bottom = (high + 0.6 * size).clip(max=(clip.intrinsics.width, clip.intrinsics.height)).astype(int)
+    return slice(top, bottom), slice(left, right)
+
+
 def label_box(clip: TrackedClip, frame: int, label: Label, margin: float) -> Box:
     """The box of a label, widened by a share of its width; the whole frame where there is none of it."""
     shown = clip.labels(frame) == label
@@ -276,21 +300,6 @@ def label_box(clip: TrackedClip, frame: int, label: Label, margin: float) -> Box
         slice(max(0, int(top - wider)), min(height, int(bottom + wider) + 1)),
         slice(max(0, int(left - wider)), min(width, int(right + wider) + 1)),
     )
-
-
-def to_cell(picture: Picture) -> Picture:
-    """A picture at the height of the rows."""
-    width = round(picture.shape[1] * CELL_HEIGHT / picture.shape[0])
-    interpolation = cv2.INTER_AREA if picture.shape[0] > CELL_HEIGHT else cv2.INTER_CUBIC
-    return cv2.resize(picture, (min(width, 3 * CELL_HEIGHT), CELL_HEIGHT), interpolation=interpolation)
-
-
-def labelled(name: str, cells: Sequence[Picture]) -> Picture:
-    """A row of cells under its name."""
-    row = np.concatenate([np.pad(cell, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for cell in cells], axis=1)
-    label = np.full((22, row.shape[1], 3), 255, np.uint8)
-    write_text(label, name, 15)
-    return np.concatenate([label, row])
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ PROMPTS = {
 }
 """What is asked for, by its kind. The first clip is edited with the first two, the second with the last two, and so on
 in turns."""
+PROMPTS_PER_CLIP = 2
 VIDEO = "video.mp4"
 REPORTED = (
     "flow_warp_ratio", "flow_warp_ratio_8_frames", "flow_warp_error", "sharpness_ratio", "target_color_difference",
@@ -73,8 +74,8 @@ class Arguments:
 
     clips: tuple[Path, ...] = (Path("demo/clip"),)
     """Tracked clips."""
-    prompts_per_clip: int = 2
-    """With how many of the suite's prompts every clip is edited."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of prompts that every clip is edited with; two in turns if none are named."""
     methods: tuple[str, ...] = tuple(METHODS)
     """Which methods: of per_frame, static_nerf and ours."""
     reconstructions: tuple[Path, ...] = ()
@@ -139,6 +140,8 @@ def check(arguments: Arguments) -> None:
     unknown = set(arguments.methods) - set(METHODS)
     if unknown:
         raise UserError(f"There is no method {min(unknown)}: choose of {', '.join(METHODS)}.")
+    if set(arguments.kinds) - set(PROMPTS):
+        raise UserError(f"There is no such kind of prompt: choose of {', '.join(PROMPTS)}.")
     for clip in arguments.clips:
         TrackedClip.load(clip)
     for run in arguments.reconstructions:
@@ -211,8 +214,10 @@ class ClipSuite:
     @property
     def kinds(self) -> list[str]:
         """The kinds of prompts that the clip is edited with."""
+        if self.arguments.kinds:
+            return list(self.arguments.kinds)
         kinds = list(PROMPTS)
-        return [kinds[(2 * self.number + place) % len(kinds)] for place in range(self.arguments.prompts_per_clip)]
+        return [kinds[(PROMPTS_PER_CLIP * self.number + place) % len(kinds)] for place in range(PROMPTS_PER_CLIP)]
 
     def methods(self, kind: str) -> list[str]:
         """The methods that a prompt is measured with."""

@@ -8,7 +8,8 @@ rendered frames, is taken:
     rays         a step's time against its rays
     frames       a step's time, and that of setting up, against the clip's frames (longer clips than CLIP are CLIP to
                  and fro)
-    size         a step's time against the pixels of the clip's pictures, and a frame's rendering time against its own
+    size         a step's time against the pixels of the clip's pictures, and a frame's rendering time against its own;
+                 `person_share` is how much of the frame the avatar fills
 
 `exponent` is the slope of a straight line through the logarithms: 0 where something costs nothing more, 1 where twice
 as much costs twice as much.
@@ -123,16 +124,25 @@ def step_seconds(training: TimedTraining, arguments: Arguments, rays: int | None
 
 @torch.no_grad()
 def render_seconds(training: TimedTraining, scale: float) -> dict[str, float]:
-    """Pixels of a frame at a size, and how long it is rendered: the median of some frames."""
-    seconds, pixels = [], 0
+    """Pixels of a frame at a size, how long it is rendered (the median of some frames), and what the person fills."""
+    seconds, shares, pixels = [], [], 0
     for row in range(min(4, len(training.datamanager.eval_dataset))):
         camera = training.datamanager.eval_dataset.cameras[row : row + 1].to(training.model.device)
         camera.rescale_output_resolution(scale)
         pixels = int(camera.width) * int(camera.height)
         start = time.perf_counter()
-        training.model.render_frame(camera)
+        outputs = training.model.render_frame(camera)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
-    return {"pixels": pixels, "seconds": round(float(np.median(seconds[1:] or seconds)), 5)}
+        shares.append(float((outputs["accumulation"] > 0.5).float().mean()))
+    typical = float(np.median(seconds[1:] or seconds))
+    return {
+        "pixels": pixels,
+        "seconds": round(typical, 5),
+        "frames_per_second": round(1 / typical, 2),
+        "person_share": round(float(np.mean(shares)), 3),
+    }
 
 
 def against_frames(clip: TrackedClip, folder: Path, arguments: Arguments) -> tuple[Points, Points]:

@@ -81,7 +81,7 @@ def blended_grids(clip: TrackedClip, outputs: Path) -> TrainerConfig:
 
 
 def same_datamanager() -> PortraitDataManagerConfig:
-    """The avatar's own: the same frames, and rays drawn as it draws them."""
+    """The avatar's own: the same frames, and rays drawn as it draws them, but without looking at its errors."""
     pipeline = all_methods[OURS].pipeline
     assert isinstance(pipeline, PortraitEditPipelineConfig)
     return deepcopy(pipeline.datamanager)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from baseline_avatar import mean_head_to_torso, whole_person_box
 from jaxtyping import Bool, Float, Int
+from loss_variants import DistortionLoss, with_structural_loss
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from torch import Tensor, nn
 
@@ -198,18 +199,6 @@ def unchanged(config: PortraitEditPipelineConfig) -> None:
     """The method as registered."""
 
 
-VARIANTS = {
-    "full": Variant("the method as registered", unchanged),
-    "guided sampling": Variant("as many samples, spread evenly over the box", model(UniformSampling)),
-    "blended encodings": Variant("the code is handed to the decoder beside shared features", model(ConcatenatedCodes)),
-    "deformation basis": Variant("the deformation is learned from nothing", model(NoKnownDisplacement)),
-    "pose refinement": Variant("poses stay as they were tracked", model(NoPoseRefinement)),
-    "pose and expression refinement": Variant("both stay as they were tracked", model(NoRefinement)),
-    "torso field": Variant("the head's field holds the torso too", one_field),
-}
-"""What is taken out, by the name of its row. The first is whole."""
-
-
 def setting(path: str, value: Any) -> Callable[[PortraitEditPipelineConfig], None]:
     """The change that sets one value of the configuration, such as `model.matte_weight`."""
 
@@ -224,22 +213,40 @@ def setting(path: str, value: Any) -> Callable[[PortraitEditPipelineConfig], Non
     return change
 
 
-VARIANTS.update(
-    {
-        "matte loss": Variant("weight 0", setting("model.matte_weight", 0.0)),
-        "deformation's regulariser": Variant("weight 0", setting("model.deformation_weight", 0.0)),
-        "refinement's regularisers": Variant(
-            "weights 0",
-            lambda config: (
-                setting("model.refinement_weight", 0.0)(config),
-                setting("model.refinement_smoothness", 0.0)(config),
-            )[0],
-        ),
-        "rays drawn to eyes and mouth": Variant(
-            "drawn as skin is", setting("datamanager.pixel_sampler.eyes_and_mouth_weight", 1.0)
-        ),
-        "rare expressions drawn oftener": Variant(
-            "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
-        ),
-    }
-)
+def all_of(*changes: Callable[[PortraitEditPipelineConfig], None]) -> Callable[[PortraitEditPipelineConfig], None]:
+    """Several changes as one."""
+
+    def change(config: PortraitEditPipelineConfig) -> None:
+        for each in changes:
+            each(config)
+
+    return change
+
+
+VARIANTS = {
+    "full": Variant("the method as registered", unchanged),
+    "guided sampling": Variant("as many samples, spread evenly over the box", model(UniformSampling)),
+    "blended encodings": Variant("the code is handed to the decoder beside shared features", model(ConcatenatedCodes)),
+    "deformation basis": Variant("the deformation is learned from nothing", model(NoKnownDisplacement)),
+    "pose refinement": Variant("poses stay as they were tracked", model(NoPoseRefinement)),
+    "pose and expression refinement": Variant("both stay as they were tracked", model(NoRefinement)),
+    "torso field": Variant("the head's field holds the torso too", one_field),
+    "matte loss": Variant("weight 0", setting("model.matte_weight", 0.0)),
+    "deformation's regulariser": Variant("weight 0", setting("model.deformation_weight", 0.0)),
+    "refinement's regularisers": Variant(
+        "weights 0", all_of(setting("model.refinement_weight", 0.0), setting("model.refinement_smoothness", 0.0))
+    ),
+    "more rays on eyes and mouth": Variant(
+        "as many as on skin", setting("datamanager.pixel_sampler.eyes_and_mouth_weight", 1.0)
+    ),
+    "more rays on the matte's edge": Variant(
+        "as many as on skin", setting("datamanager.pixel_sampler.edge_weight", 1.0)
+    ),
+    "more rays on errors": Variant("errors are not looked at", setting("datamanager.pixel_sampler.error_share", 0.0)),
+    "more rays on rare expressions": Variant(
+        "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
+    ),
+    "distortion loss, put in": Variant("Mip-NeRF 360's, on the head", model(DistortionLoss)),
+    "structural loss, put in": Variant("DSSIM of patches, a quarter of the rays", with_structural_loss),
+}
+"""What is taken out, or put in, by the name of its row. The first is whole. A new idea gets a row here."""

@@ -12,9 +12,9 @@ import tyro
 from stage1_edit.consistency import Consistency, ConsistencyName
 from stage1_edit.controlnet import ControlNet, ControlNetConfig
 from stage1_edit.cross_frame_attention import CrossFrameAttention
-from stage1_edit.diffusion_config import DiffusionConfig
+from stage1_edit.diffusion_config import DiffusionConfig, WeightsConfig
 from stage1_edit.diffusion_editor import DiffusionEditor, EditingMethod
-from stage1_edit.diffusion_weights import DiffusionModel, has_weights, load_model
+from stage1_edit.diffusion_weights import DiffusionModel, PipelineKind, check_weights, has_weights, load_model
 from stage1_edit.editor import FrameEditor
 from stage1_edit.flux_kontext import FluxKontext, FluxKontextConfig
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
@@ -102,6 +102,14 @@ def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
     if config.name == "controlnet":
         config.controlnet.all_weights()
         config.controlnet.all_strengths()
+    weights: dict[EditorName, tuple[WeightsConfig, PipelineKind]] = {
+        "instruct-pix2pix": (config.instruct_pix2pix, "instruction"),
+        "controlnet": (config.controlnet, "text"),
+        "sdedit": (config.sdedit, "text"),
+        "flux-kontext": (config.flux_kontext, "kontext"),
+    }
+    if config.name in weights and prompts:
+        check_weights(*weights[config.name])
 
 
 def choose_editor(config: EditorConfig, device: torch.device) -> FrameEditor:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +24,7 @@ PipelineKind: TypeAlias = Literal["instruction", "text", "kontext"]
 LATENT_CHANNELS = 4
 """Of Stable Diffusion's latents; an instruction model's U-Net takes twice as many: noisy latents and the original's."""
 INSTALL = "pip install 'portrait-edit[diffusion]'"
+WHAT_TO_GIVE = "give one in diffusers' layout, or an id on the Hugging Face hub"
 
 
 @dataclass
@@ -84,20 +86,54 @@ def load_model(
     return DiffusionModel(pipeline, device, nets)
 
 
+def check_weights(config: WeightsConfig, kind: PipelineKind) -> None:
+    """See, from what is on this machine and without loading anything, whether weights can be used.
+
+    Raises:
+        UserError: they are of another kind, or neither here nor to be downloaded; or a package is missing.
+    """
+    if find_spec("diffusers") is None or find_spec("transformers") is None:
+        raise UserError(f"Editing by diffusion needs packages that are missing: {INSTALL}.")
+    folder = Path(config.model)
+    if folder.is_dir():
+        pipeline_name(read_json(folder / "model_index.json", config.model), folder, config, kind)
+    elif is_path(config.model):
+        raise UserError(f"There is no folder {config.model}: {WHAT_TO_GIVE}.")
+    elif config.local_files_only and not has_weights(config.model):
+        raise UserError(
+            f"The weights of {config.model} are not on this machine, and local_files_only forbids to download them: go "
+            "online once without it, or give the model as a local folder."
+        )
+
+
+def is_path(model: str) -> bool:
+    """Whether a model is named by a path, and not by an id on the hub."""
+    return model.startswith(("/", ".", "~")) or model.count("/") > 1
+
+
 def find_folder(library: Any, config: WeightsConfig) -> Path:
     """The folder with a pipeline's weights: the model itself, or where it was or is now downloaded to.
 
     Raises:
         UserError: there is no such model here, and it cannot be downloaded.
     """
-    if Path(config.model).is_dir():
-        return Path(config.model)
-    with told_by_user_errors(config.model):
+    model = config.model
+    if Path(model).is_dir():
+        return Path(model)
+    if is_path(model):
+        raise UserError(f"There is no folder {model}: {WHAT_TO_GIVE}.")
+    try:
         return Path(
             library.DiffusionPipeline.download(
-                config.model, local_files_only=config.local_files_only, safety_checker=None, image_encoder=None
+                model, local_files_only=config.local_files_only, safety_checker=None, image_encoder=None
             )
         )
+    except (OSError, ValueError) as error:
+        why = "local_files_only forbids to download them" if config.local_files_only else "the hub does not give them"
+        raise UserError(
+            f"The weights of {model} are not on this machine, and {why}: go online once, see whether the name is right "
+            "(and, for gated models, that you are logged in), or give the model as a local folder."
+        ) from error
 
 
 def pipeline_name(index: dict[str, Any], folder: Path, config: WeightsConfig, kind: PipelineKind) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from tracking.cameras import rigid_inverse, transform
 from tracking.clip import Intrinsics, TrackedClip
 from tracking.proxy_mesh import head_shell, torso_shell
-from tracking.rasterize import Visibility, rasterize
+from tracking.rasterize import NOTHING, Visibility, rasterize
 
 NEAREST = 1.0
 """Centimetres before the camera; what reaches nearer is left out."""
@@ -26,6 +26,9 @@ class FrameGeometry:
     """The camera, in pixels of the frame."""
     landmarks: Float[np.ndarray, "points 2"]
     """MediaPipe's, in pixels of the frame."""
+    head_triangles: int
+    """The first so many triangles are the head's. It hides the rest, whatever the depths: the hull of neck and
+    shoulders is wider than they are, and would stand before a lowered chin."""
     _seen: dict[tuple[int, int], Visibility] = field(default_factory=dict, repr=False, compare=False)
 
     def seen(self, size: tuple[int, int]) -> Visibility:
@@ -41,9 +44,18 @@ class FrameGeometry:
         # One focal length serves both axes if the mesh is stretched by what they differ in.
         stretched = self.vertices * [across / down, 1.0, 1.0]
         before = (self.vertices[self.triangles][..., 2] < -NEAREST).all(1)
-        visibility = rasterize(stretched, self.triangles[before], scaled)
-        kept = np.append(np.flatnonzero(before), -1)
-        return replace(visibility, triangle=kept[visibility.triangle])
+        is_head = np.arange(len(self.triangles)) < self.head_triangles
+        layers = []
+        for chosen in (np.flatnonzero(before & is_head), np.flatnonzero(before & ~is_head)):
+            layer = rasterize(stretched, self.triangles[chosen], scaled)
+            layers.append(replace(layer, triangle=np.append(chosen, NOTHING)[layer.triangle]))
+        head, torso = layers
+        covered = head.covered
+        return Visibility(
+            np.where(covered, head.triangle, torso.triangle),
+            np.where(covered[..., None], head.barycentric, torso.barycentric),
+            np.where(covered, head.depth, torso.depth),
+        )
 
 
 def frame_geometry(clip: TrackedClip, frame: int) -> FrameGeometry:
@@ -64,4 +76,5 @@ def frame_geometry(clip: TrackedClip, frame: int) -> FrameGeometry:
         np.concatenate([head_triangles, torso_triangles + len(head)]),
         clip.intrinsics,
         track.landmarks[frame],
+        len(head_triangles),
     )

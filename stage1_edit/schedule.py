@@ -1,6 +1,6 @@
 """Which frames to edit when, and how strongly."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,7 @@ class IterativeDatasetUpdate:
         total_steps: int,
         generator: torch.Generator,
         edited: Collection[int] = (),
+        keyframes: Sequence[int] = (),
     ) -> None:
         """Start a phase.
 
@@ -75,6 +76,7 @@ class IterativeDatasetUpdate:
             total_steps: training steps in the phase, for annealing.
             generator: the only source of randomness; saved and restored with the schedule.
             edited: frames that an earlier, interrupted run has edited already: the first pass leaves them as they are.
+            keyframes: frames that come first in the first round.
         """
         self.config = config
         self.total_steps = total_steps
@@ -82,7 +84,8 @@ class IterativeDatasetUpdate:
         self._edited = frozenset(edited)
         self._calls = 0
         self._position = 0
-        self._order = self._shuffled(frame_count)
+        shuffled = self._shuffled(frame_count)
+        self._order = [*keyframes, *(frame for frame in shuffled if frame not in set(keyframes))]
 
     def due(self) -> DueEdits:
         """What to edit before the next training step."""

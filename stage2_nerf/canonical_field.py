@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stage2_nerf.deformation import Deformation, warp
-from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids, BlendedPlanes, build_encoding
+from stage2_nerf.encodings import BlendedEncoding, BlendedEncodingConfig, BlendedHashGrids
 from stage2_nerf.expression_track import principal_directions
 from stage2_nerf.tiny_cuda import FusedNetwork
 
@@ -73,7 +73,7 @@ class CanonicalField(nn.Module):
         self.register_buffer("condition_mean", mean)
         self.condition_to_code = nn.Parameter(directions)
         self.deformation = Deformation(known_displacement, config.code_size, config.deformation_resolution)
-        self.encoding = build_encoding(config.encoding, config.code_size)
+        self.encoding = config.encoding.build(config.code_size)
         self.decoder = build_decoder(config, self.encoding)
 
     def blend(
@@ -98,13 +98,13 @@ class CanonicalField(nn.Module):
         self, canonical: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points features"]]:
         """Density per scene unit, and features for the colour heads, at canonical positions in [-1, 1]."""
-        encoded = self.encoding(canonical, frame, blended.encoding, blended.codes)
+        encoded = self.encoding(canonical, frame, blended.encoding)
         log_density, features = self.decoder(encoded).split([1, self.config.feature_size], dim=-1)
         density = torch.exp((log_density[:, 0] + self.config.initial_log_density).clamp(max=9.0))
         return density, features
 
 
-def build_decoder(config: CanonicalFieldConfig, encoding: BlendedPlanes | BlendedHashGrids) -> nn.Module:
+def build_decoder(config: CanonicalFieldConfig, encoding: BlendedEncoding) -> nn.Module:
     """What makes a logarithm of density and features of an encoding's: fused with tiny-cuda-nn for hash grids."""
     outputs = 1 + config.feature_size
     if isinstance(encoding, BlendedHashGrids):

@@ -46,19 +46,35 @@ class BlendedEncodingConfig:
     hash_implementation: Implementation = "auto"
     """Hash grids: who computes on a CUDA device, tiny-cuda-nn or torch (slow); auto takes the first where it is."""
 
+    def build(self, code_size: int) -> "BlendedEncoding":
+        """The encoding, for codes of `code_size` numbers.
 
-def build_encoding(config: BlendedEncodingConfig, code_size: int) -> "BlendedPlanes | BlendedHashGrids":
-    """The encoding that the configuration names, for codes of `code_size` numbers.
-
-    Raises:
-        UserError: it asks for tiny-cuda-nn, which is not here.
-    """
-    if config.kind == "hash" or (config.kind == "auto" and has_tiny_cuda()):
-        return BlendedHashGrids(config, code_size)
-    return BlendedPlanes(config, code_size)
+        Raises:
+            UserError: it asks for tiny-cuda-nn, which is not here.
+        """
+        if self.kind == "hash" or (self.kind == "auto" and has_tiny_cuda()):
+            return BlendedHashGrids(self, code_size)
+        return BlendedPlanes(self, code_size)
 
 
-class BlendedPlanes(nn.Module):
+class BlendedEncoding(nn.Module):
+    """Features of canonical positions, blended for each moment: the interface of all forms."""
+
+    out_dim: int
+    """Features of a position."""
+
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Tensor:
+        """What the look-ups at some moments need, made once for all of their points."""
+        raise NotImplementedError
+
+    def forward(
+        self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: Tensor
+    ) -> Float[Tensor, "points features"]:
+        """Features at canonical positions in [-1, 1], each blended for its own frame."""
+        raise NotImplementedError
+
+
+class BlendedPlanes(BlendedEncoding):
     """Three axis-aligned feature planes (EG3D, Chan et al. 2022): several shared levels and one blended by the code."""
 
     def __init__(self, config: BlendedEncodingConfig, code_size: int) -> None:
@@ -82,13 +98,12 @@ class BlendedPlanes(nn.Module):
         positions: Float[Tensor, "points 3"],
         frame: Int[Tensor, "points"],
         blended: Float[Tensor, "frames 3 size size channels"],
-        codes: Float[Tensor, "frames code"],
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
         return look_up_planes(positions, frame, [*self.static_levels, blended])
 
 
-class BlendedHashGrids(nn.Module):
+class BlendedHashGrids(BlendedEncoding):
     """Multi-resolution hash grids (Mueller et al. 2022), one per entry of the code and one that all codes share.
 
     Grids are packed four to a table of eight features, so that one fused look-up fetches four of them. Blending what
@@ -131,7 +146,6 @@ class BlendedHashGrids(nn.Module):
         positions: Float[Tensor, "points 3"],
         frame: Int[Tensor, "points"],
         blended: Float[Tensor, "frames grids"],
-        codes: Float[Tensor, "frames code"],
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
         unit = (positions * 0.5 + 0.5).clamp(0, 1)

@@ -23,6 +23,8 @@ class FrameStates:
     """Whether the moments are the clip's; else they show its mean."""
     is_driven: bool = False
     """Whether the expressions were given, and are not those that the clip has at these times."""
+    is_posed: bool = False
+    """Whether the head's pose on its torso was given."""
 
 
 def to_rotation(matrices: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:

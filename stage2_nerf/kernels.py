@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 import numba
 import torch
 
+# Joins neighbouring loads and sums into vectors, as C compilers do by default: look-ups took 2/3 of the time with it.
+numba.config.SLP_VECTORIZE = 1  # pyright: ignore[reportAttributeAccessIssue]
+
 SMALLEST_SLICE = 512
 """Items below which handing a slice to another thread costs more than it gains."""
 

@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from stage2_nerf.backdrop import ORIGINAL, Backdrop
+from stage2_nerf.enlarging import Enlarger
+
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """Rec. 709's shares of red, green and blue in brightness."""
 
@@ -40,6 +43,10 @@ class CropSurroundings:
     """What the frame would show without the person, in [0, 1]."""
     region: Float32[np.ndarray, "height width"]
     """How far each pixel may be edited, in [0, 1]."""
+    image: UInt8[np.ndarray, "height width 3"]
+    """The frame as the clip holds it."""
+    plate: Float32[np.ndarray, "height width 3"] | None = None
+    """The scene without the person over the whole clip, in [0, 1], where the camera stands still."""
     is_filmed_view: bool = True
     """Whether the avatar is seen as the person was filmed: then it can only be near the matte."""
 
@@ -57,46 +64,97 @@ def clean_alpha(
     return clean * near
 
 
+@dataclass(frozen=True)
+class PersonLayer:
+    """The edited person at the source's resolution, within the crop, ready to be laid over anything."""
+
+    colour: Float32[np.ndarray, "height width 3"]
+    """Premultiplied."""
+    alpha: Float32[np.ndarray, "height width 1"]
+    background: Float32[np.ndarray, "height width 3"]
+    """What the source would show without the person."""
+    edited: Float32[np.ndarray, "height width 1"]
+    """How far each pixel may differ from the source's; exactly 0 where neither the person was nor the avatar is."""
+
+
+def person_layer(
+    source: UInt8[np.ndarray, "height width 3"],
+    enlarger: Enlarger,
+    rendered: RenderedCrop,
+    surroundings: CropSurroundings,
+    detail: float,
+) -> PersonLayer:
+    """The avatar at the source's resolution.
+
+    Args:
+        source: the crop as it was filmed.
+        enlarger: from the clip's size to the source's.
+        detail: how much of the source's fine brightness to put back on the avatar, in [0, 1].
+    """
+    opacity = clean_alpha(rendered.alpha, surroundings.matte if surroundings.is_filmed_view else None)
+    gain = (opacity / np.maximum(rendered.alpha, 1e-6))[..., None]
+    alpha, matte = enlarger.mask(opacity)[..., None], enlarger.mask(surroundings.matte)[..., None]
+    # Enlarged with its own opacity, and then cut out along the source's edges with the sharper one.
+    smooth_alpha = enlarger.colours(opacity)[..., None]
+    sharpen = alpha / np.maximum(smooth_alpha, 1e-6)
+    colour = enlarger.colours(rendered.foreground * gain) * sharpen
+    filmed = source.astype(np.float32) / 255
+    background = np.where(matte == 0, filmed, enlarger.colours(surroundings.background))
+    if detail > 0:
+        unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen + (1 - alpha) * background
+        before, after = unedited @ LUMINANCE, (colour + (1 - alpha) * background) @ LUMINANCE
+        missing = filmed @ LUMINANCE - before
+        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.6)
+        colour = colour + (detail * missing * contrast)[..., None] * np.minimum(matte, alpha)
+    region = enlarger.mask(surroundings.region)[..., None]
+    return PersonLayer(colour, alpha, background, np.where((alpha > 0) | (matte > 0), region, 0))
+
+
 def paste_back(
     frame: UInt8[np.ndarray, "frame_height frame_width 3"],
     crop: tuple[int, int, int, int],
     rendered: RenderedCrop,
     surroundings: CropSurroundings,
     detail: float,
-) -> UInt8[np.ndarray, "frame_height frame_width 3"]:
+    backdrop: Backdrop = ORIGINAL,
+) -> UInt8[np.ndarray, "frame_height frame_width channels"]:
     """The source's frame with the avatar in place of the person.
 
     Args:
         crop: left, top, width and height of the crop in the frame.
         detail: how much of the source's fine brightness to put back on the avatar, in [0, 1].
+        backdrop: what is behind the person. With `alpha` the result is RGBA, its colours not multiplied by opacity.
+            Outside of the crop nothing is known of the person, so there is only the backdrop.
     """
     left, top, width, height = crop
-
-    def enlarged(picture: Float32[np.ndarray, "height width *channels"]) -> Float32[np.ndarray, "..."]:
-        if picture.shape[:2] == (height, width):
-            return picture
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
-
-    opacity = clean_alpha(rendered.alpha, surroundings.matte if surroundings.is_filmed_view else None)
-    gain = (opacity / np.maximum(rendered.alpha, 1e-6))[..., None]
-    alpha = enlarged(opacity)[..., None]
-    foreground = enlarged(rendered.foreground * gain)
-    matte = enlarged(surroundings.matte)[..., None]
-    source = frame[top : top + height, left : left + width]
+    place = np.s_[top : top + height, left : left + width]
+    source = frame[place]
+    enlarger = Enlarger(surroundings.image, source)
+    layer = person_layer(source, enlarger, rendered, surroundings, detail)
     filmed = source.astype(np.float32) / 255
-    background = np.where(matte == 0, filmed, enlarged(surroundings.background))
-    edited = foreground + (1 - alpha) * background
-    if detail > 0:
-        unedited = enlarged(rendered.original_foreground * gain) + (1 - alpha) * background
-        before, after = unedited @ LUMINANCE, edited @ LUMINANCE
-        missing = filmed @ LUMINANCE - before
-        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.6)
-        edited = edited + (detail * missing * contrast)[..., None] * np.minimum(matte, alpha)
-    region = enlarged(surroundings.region)[..., None]
-    weight = np.where((alpha > 0) | (matte > 0), region, 0)
-    mixed = filmed + weight * (edited - filmed)
-    result = frame.copy()
-    result[top : top + height, left : left + width] = np.where(
-        weight > 0, np.clip(mixed * 255 + 0.5, 0, 255).astype(np.uint8), source
-    )
+    if backdrop.kind == "original":
+        mixed = filmed + layer.edited * (layer.colour + (1 - layer.alpha) * layer.background - filmed)
+        result = frame.copy()
+        result[place] = np.where(layer.edited > 0, to_levels(mixed), source)
+        return result
+    # Where the edit leaves the source alone, the person is cut out of it: what the background adds is taken off.
+    matte = enlarger.mask(surroundings.matte)[..., None]
+    own = np.clip(filmed - (1 - matte) * layer.background, 0, matte)
+    colour = own + layer.edited * (layer.colour - own)
+    alpha = matte + layer.edited * (layer.alpha - matte)
+    if backdrop.kind == "alpha":
+        result = np.zeros((*frame.shape[:2], 4), np.uint8)
+        straight = np.where(alpha > 0, colour / np.maximum(alpha, 1e-3), 0)
+        result[place] = to_levels(np.concatenate([straight, alpha], axis=-1))
+        return result
+    result = np.array(frame if backdrop.picture is None else backdrop.picture)
+    shown = result[place].astype(np.float32) / 255
+    if backdrop.kind == "plate" and surroundings.plate is not None:
+        shown = enlarger.colours(surroundings.plate)
+    result[place] = to_levels(colour + (1 - alpha) * shown)
     return result
+
+
+def to_levels(picture: Float32[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width channels"]:
+    """Values in [0, 1] in 8 bits."""
+    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)

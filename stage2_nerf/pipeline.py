@@ -4,9 +4,8 @@ The phases follow from how long the avatar and each style have been trained, whi
 interrupted run goes on where it stood, and a finished reconstruction (`--load-dir`) goes straight to its prompts.
 """
 
-import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,15 +20,17 @@ from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineC
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
-from stage1_edit.edited_frames import EditedFrames, folder_name
+from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.clip_checks import ClipFingerprint, require_enough, require_sound
+from stage2_nerf.checkpoints import clip_entry, fitting_state
+from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
+from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
-from stage2_nerf.refit import fit_other_encodings
 from stage2_nerf.several_processes import ParallelTraining, is_first, join_processes
 from stage2_nerf.sizes import Size, apply_size, resolve_size
+from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
 from stage2_nerf.trainer import PortraitTrainer
 from tracking.clip import TrackedClip
@@ -139,11 +140,8 @@ class PortraitEditTrainerConfig(TrainerConfig):
             # Resolved here, and so told once and recorded in the run's config.yml.
             pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
             check_editor(pipeline.editor, prompts)
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise UserError("There is no CUDA device here: add `--machine.device-type cpu`.")
-        existing = next(folder for folder in (self.output_dir, *self.output_dir.absolute().parents) if folder.exists())
-        if not (existing.is_dir() and os.access(existing, os.W_OK)):
-            raise UserError(f"{existing} is no folder that can be written to: choose another --output-dir.")
+        require_devices(self.machine)
+        require_writable(self.output_dir)
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
@@ -322,7 +320,7 @@ class PortraitEditPipeline(VanillaPipeline):
 
     def get_extra_state(self) -> dict[str, Any]:
         """The edit schedules, and which clip the avatar is of, for the checkpoint."""
-        return {"schedules": self.schedule_states, "clip": asdict(ClipFingerprint.of(self.clip))}
+        return {"schedules": self.schedule_states, "clip": clip_entry(self.clip)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take the edit schedules from a checkpoint."""
@@ -335,40 +333,5 @@ class PortraitEditPipeline(VanillaPipeline):
             UserError: the checkpoint holds another kind of avatar, or one of another clip.
         """
         with one_sentence_for_user_errors():
-            self.require_same_clip(loaded_state.get("_extra_state", {}))
-            loaded_state = fit_other_encodings(self.model, loaded_state)
-        found = {key for key in loaded_state if key.startswith("_model.")}
-        own = {f"_model.{key}": value for key, value in self.model.state_dict().items()}
-        styles = tuple(f"_model.styles.{name}." for name in self.styles)
-        wanted = {key for key in own if not key.startswith("_model.styles.")}
-        kept = {key for key in found if not key.startswith("_model.styles.") or (styles and key.startswith(styles))}
-        unlike = [key for key in wanted & kept if own[key].shape != loaded_state[key].shape]
-        with one_sentence_for_user_errors():
-            if wanted - kept or kept - set(own) or unlike:
-                name = min([*(wanted - kept), *(kept - set(own)), *unlike])
-                raise UserError(
-                    f"The checkpoint does not fit this run (it differs in {name.removeprefix('_model.')}): it was made "
-                    "from another clip or with other settings of the model, so give the same ones, or leave out "
-                    "--load-dir to start anew."
-                )
-        state = {key: value for key, value in loaded_state.items() if key not in found or key in kept}
+            state = fitting_state(loaded_state, self.model, self.styles, self.clip)
         super().load_pipeline(state, step)
-
-    def require_same_clip(self, extra_state: dict[str, Any]) -> None:
-        """Check that a checkpoint is of this run's clip. Those of earlier versions do not say which they are of.
-
-        Raises:
-            UserError: it is of another clip, or of the same video tracked anew.
-        """
-        theirs, ours = extra_state.get("clip"), ClipFingerprint.of(self.clip)
-        if theirs is not None and theirs["digest"] != ours.digest:
-            raise UserError(
-                f"The checkpoint does not fit this run: it is the avatar of another clip ({theirs['name']}, or an "
-                f"earlier tracking of it), and this one's is {self.clip.root}; name that clip with --data, or leave "
-                "out --load-dir to start anew."
-            )
-
-
-def style_name(prompt: EditPrompt) -> str:
-    """A prompt's key in the model and in checkpoints."""
-    return folder_name(prompt, "")

@@ -94,7 +94,8 @@ class PortraitPixelSampler(PixelSampler):
         """Learn the colour errors, in [0, 1], of the pixels drawn last."""
         if self.config.error_share > 0 and self.drawn is not None:
             self.error_map = self.error_map or ErrorMap(*self.shape)
-            self.error_map.observe(*self.drawn, error.detach().cpu())
+            row, y, x = self.drawn
+            self.error_map.observe(row, y, x, error.detach().cpu())
 
     def forget(self) -> None:
         """Look at no errors until new ones are told: other pictures are about to be trained on."""

@@ -5,7 +5,7 @@ torso field sees the same rays carried to torso space. Samples of both are put i
 density, so there is no seam at the neck.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -118,7 +118,11 @@ class PortraitModel(Model):
 
     @torch.no_grad()
     def render_frame(
-        self, camera: Cameras, expression: Float[Tensor, "expressions"] | None = None
+        self,
+        camera: Cameras,
+        expression: Float[Tensor, "expressions"] | None = None,
+        head_to_torso: Float[Tensor, "4 4"] | None = None,
+        looks: Sequence[Mapping[str, float]] | None = None,
     ) -> dict[str, Tensor]:
         """Render a whole picture in the styles that are shown, without disturbing a training that is under way.
 
@@ -126,20 +130,31 @@ class PortraitModel(Model):
             camera: one camera. Its time says which moment of the clip it shows; without one it shows the clip's mean.
             expression: shown instead of the clip's own, in the order of the clip's expression names. Values beyond
                 [0, 1] exaggerate.
+            head_to_torso: how the head sits on the torso, in scene units, instead of as the clip has it.
+            looks: mixes of styles that are shown side by side at the cost of one; see `render_frames`.
 
         Returns:
             What `get_outputs` gives, each height x width x channels.
         """
         expressions = None if expression is None else expression[None]
-        return {name: value[0] for name, value in self.render_frames(camera, expressions).items()}
+        poses = None if head_to_torso is None else head_to_torso[None]
+        return {name: value[0] for name, value in self.render_frames(camera, expressions, poses, looks).items()}
 
     @torch.no_grad()
     def render_frames(
-        self, cameras: Cameras, expressions: Float[Tensor, "cameras expressions"] | None = None
+        self,
+        cameras: Cameras,
+        expressions: Float[Tensor, "cameras expressions"] | None = None,
+        head_to_torso: Float[Tensor, "cameras 4 4"] | None = None,
+        looks: Sequence[Mapping[str, float]] | None = None,
     ) -> dict[str, Tensor]:
         """As `render_frame`, for several cameras of one size in one go: it pays where small pictures leave a GPU idle.
 
         Every output is cameras x height x width x channels.
+
+        Args:
+            looks: the weight of each style in each mix that is shown, instead of `style_weights`. The mixes'
+                foregrounds follow each other in the output `foregrounds`; what stands behind them has no style.
         """
         was_training = self.training
         self.eval()
@@ -152,7 +167,9 @@ class PortraitModel(Model):
             pixels = size[1] * size[2]
             times = None if cameras.times is None else cameras.times.reshape(-1)
             states = self.track.resolve_pictures(times, expressions, len(cameras), pixels)
-            outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states)
+            if head_to_torso is not None:
+                states = replace(states, head_to_torso=head_to_torso.to(self.device), is_posed=True)
+            outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states, looks)
             return {name: value.view(*size, -1) for name, value in outputs.items()}
         finally:
             self.train(was_training)
@@ -175,26 +192,31 @@ class PortraitModel(Model):
         return self.trace(ray_bundle.origins, ray_bundle.directions, states)
 
     def trace(
-        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], states: FrameStates
+        self,
+        origins: Float[Tensor, "rays 3"],
+        directions: Float[Tensor, "rays 3"],
+        states: FrameStates,
+        looks: Sequence[Mapping[str, float]] | None = None,
     ) -> dict[str, Tensor]:
-        """Render rays that look at known moments; see `get_outputs`."""
+        """Render rays that look at known moments; see `get_outputs` and `render_frames`."""
+        looks = (self.style_weights,) if looks is None else looks
         corrections = self.corrections(states)
         origins, directions = move(origins, directions, corrections.head, states.frame)
         head_blend = self.head_field.blend(states.expression, corrections.code)
-        head = self.look(origins, directions, states, "head", head_blend)
+        head = self.look(origins, directions, states, "head", head_blend, looks)
         # What a picture's head hides is not looked at; training looks at it all.
         end = None if self.training else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         torso_blend = self.torso_field.blend(poses)
         origins, directions = carry(origins, directions, states.head_to_torso, states.frame)
         origins, directions = move(origins, directions, corrections.torso, states.frame)
-        torso = self.look(origins, directions, states, "torso", torso_blend, end)
+        torso = self.look(origins, directions, states, "torso", torso_blend, looks, end)
         return self.composite(len(origins), (head, torso))
 
     def corrections(self, states: FrameStates) -> Corrections:
         """The corrections of some moments: what the clip does not show takes their mean over the clip."""
         mean = self.refinement.mean(len(states.times))
-        if not states.has_time:
+        if not states.has_time or states.is_posed:
             return mean
         own = self.refinement.at(states.times)
         return replace(own, code=mean.code) if states.is_driven else own
@@ -206,6 +228,7 @@ class PortraitModel(Model):
         states: FrameStates,
         part: str,
         blended: BlendedFrames,
+        looks: Sequence[Mapping[str, float]],
         end: Float[Tensor, "rays"] | None = None,
     ) -> FieldSamples:
         """Sample one field along the rays that meet its proxy before their end."""
@@ -219,7 +242,7 @@ class PortraitModel(Model):
         frame: Int[Tensor, "points"] = states.frame[ray].repeat_interleave(samples)
         canonical = field.to_canonical(positions, frame, blended)
         if self.training:
-            density, colours = self.evaluate(canonical, frame, part, blended)
+            density, colours = self.evaluate(canonical, frame, part, blended, looks)
             if density.requires_grad:
                 sampler.learn(canonical.detach(), density.detach())
         else:
@@ -227,7 +250,7 @@ class PortraitModel(Model):
             size = POINTS_AT_ONCE if canonical.device.type == "cpu" else len(canonical)
             pieces = list(zip(canonical.split(max(size, 1)), frame.split(max(size, 1)), strict=True))
             with record_function("fields"):
-                seen = on_all_threads(lambda piece: self.evaluate(*piece, part, blended), pieces)
+                seen = on_all_threads(lambda piece: self.evaluate(*piece, part, blended, looks), pieces)
             density, colours = (torch.cat(values) for values in zip(*seen, strict=True))
         return FieldSamples(segments, density.view(hits, samples), colours.view(hits, samples, colours.shape[-1]))
 
@@ -237,22 +260,23 @@ class PortraitModel(Model):
         frame: Int[Tensor, "points"],
         part: str,
         blended: BlendedFrames,
+        looks: Sequence[Mapping[str, float]],
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
-        """Density and colour of one field; outside of training, where styles are shown, the unstyled colour follows."""
+        """Density and colours of one field in all looks; the unstyled one follows where it is needed."""
         field: CanonicalField = getattr(self, f"{part}_field")
         precision = self.config.rendering_precision
         is_half = precision == "bfloat16" or (precision == "auto" and canonical.device.type == "cuda")
         with torch.autocast(canonical.device.type, torch.bfloat16, enabled=is_half and not self.training):
             density, features = field(canonical, frame, blended)
             original = getattr(self, f"{part}_colour")(features)
-            residuals = [
-                (weight, getattr(self.styles[name], part)(canonical, features))
-                for name, weight in self.style_weights.items()
-            ]
-        looks = [blend_residuals(residuals, original)]
+            residuals = {
+                name: getattr(self.styles[name], part)(canonical, features)
+                for name in dict.fromkeys(name for look in looks for name in look)
+            }
+        mixes = [blend_residuals([(look[name], residuals[name]) for name in look], original) for look in looks]
         if residuals and not self.training:
-            looks.append(blend_residuals([], original))
-        return density.float(), torch.cat(looks, dim=-1).float()
+            mixes.append(blend_residuals([], original))
+        return density.float(), torch.cat(mixes, dim=-1).float()
 
     def composite(self, rays: int, parts: Sequence[FieldSamples]) -> dict[str, Tensor]:
         """The outputs of `get_outputs`, of all fields' samples."""
@@ -267,7 +291,9 @@ class PortraitModel(Model):
             "accumulation": seen.accumulation,
             "depth": seen.depth,
         }
-        return outputs if self.training else {**outputs, "original_foreground": original_foreground}
+        if self.training:
+            return outputs
+        return {**outputs, "foregrounds": seen.foreground, "original_foreground": original_foreground}
 
     def get_loss_dict(
         self, outputs: dict[str, Tensor], batch: dict[str, Tensor], metrics_dict: dict[str, Tensor] | None = None

@@ -1,32 +1,37 @@
 """The command `portrait-render`: the edited video, as long, as large and as loud as its source."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-import torch
 import tyro
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stage1_edit.compositing import region_mask
-from stage1_edit.prompts import EditPrompt
-from stage2_nerf.clip_dataparser import clip_cameras
-from stage2_nerf.orbit import Swing, orbited
-from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
+from stage2_nerf.backdrop import parse_backdrop
+from stage2_nerf.expression_transfer import parse_expression
+from stage2_nerf.frame_renderer import FrameRenderer
+from stage2_nerf.in_background import WriteBehind, read_ahead
+from stage2_nerf.orbit import Swing
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.render_looks import ChosenLooks, arrange, choose_looks, grid_columns
+from stage2_nerf.render_motion import Driven, DrivenMotion, ExpressionChange, Motion, OwnMotion
 from stage2_nerf.trainer import told_what_to_lower
-from tracking.background import local_background
-from tracking.clip import TrackedClip
+from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.picture_writer import PictureWriter, require_writable_pictures
+from tracking.track import find_or_track
 from tracking.video import VideoReader
-from tracking.video_writer import Codec, VideoWriter, require_writable_video
+from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter, require_writable_video
 
 LOWER_WHEN_RENDERING = "eval_num_rays_per_chunk (the rays rendered at once) in the run's config.yml"
+SECONDS_BETWEEN_PREVIEWS = 2.0
 
 
 @dataclass
@@ -34,82 +39,180 @@ class RenderConfig:
     """Render a run's edited video."""
 
     output: Path
-    """The video to write."""
+    """The video to write; with the codec png, a folder."""
     load_config: Path | None = None
     """The run: its config.yml, or its folder. The newest run below outputs/ if not given."""
-    prompt: str = "1"
-    """Which edit: the number or the text of one of the run's prompts; 0 is the unedited avatar; all, with
-    --side-by-side, is every one of them."""
+    prompt: str | None = None
+    """Which edit: the number, the text or a telling word of one of the run's prompts, the first if nothing is said; 0
+    is the unedited avatar; all, with --side-by-side or --grid, is every one of them."""
+    blend: Annotated[str | None, tyro.conf.arg(metavar="MIX")] = None
+    """A mix of edits instead, such as "0.7*bronze + 0.3*original"."""
+    timeline: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SECONDS=MIX ...")] = ()
+    """One edit after another instead, such as 0=original 2=bronze 5="0.5*bronze + 0.5*silver"."""
+    fade: float = 0.5
+    """Seconds of the timeline's cross-fades."""
+    mix: Annotated[str | None, tyro.conf.arg(metavar="REGION=MIX,...")] = None
+    """An edit for each region instead, such as "hair=2,clothes=1"; the other regions stay as filmed."""
     side_by_side: bool = False
     """Put the source to the left of the edit."""
-    codec: Codec = "h264"
-    """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
-    detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
-    """How much of the source's fine brightness to put back on the avatar."""
+    grid: bool = False
+    """Show the source and all edits in a grid."""
+    drive: Annotated[Path | None, tyro.conf.arg(metavar="CLIP")] = None
+    """Let another person's clip move the avatar, for as long as that clip lasts and with its sound: a tracked clip, or
+    a video, which is tracked first."""
+    driven: Driven = "expression"
+    """What is taken over from that clip: the expressions, the head's motion, or both."""
+    expression_scale: float = 1.0
+    """How strong expressions are: 1 as they are, 0 none, 1.3 exaggerated."""
+    expression: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Expressions to hold, by ARKit's names, such as jawOpen=0.5 mouthSmileLeft=0.8."""
     orbit: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None
     """Let the camera swing around the head, this far to either side: held up to 25 degrees on a clip in which the head
     turns. The source's fine brightness and the edit's region, which belong to the filmed view, are left out."""
     orbit_seconds: float | None = None
     """Seconds of one swing over both sides; the whole clip if not given."""
+    background: Annotated[str, tyro.conf.arg(metavar="original|plate|COLOUR|PICTURE|alpha")] = "original"
+    """What is behind the person: the filmed scene, the clean plate, a colour such as white or #20a040, a picture's
+    path, or alpha, nothing, for other programs, with the codec prores4444, vp9 or png."""
+    codec: Literal[Codec, "png"] = "h264"
+    """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
+    detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
+    """How much of the source's fine brightness to put back on the avatar. A driven avatar, or one with changed
+    expressions, gets none: the source shows another expression."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
+    def check(self) -> None:
+        """Find what cannot be done before anything heavy is loaded.
 
-class PortraitRenderer:
-    """Renders frames of a clip with a run's avatar."""
-
-    def __init__(
-        self, pipeline: PortraitEditPipeline, clip: TrackedClip, detail: float, swing: Swing | None = None
-    ) -> None:
-        """Render a clip, from where it was filmed or with the camera swinging around the head."""
-        self.swing = swing
-        self.pipeline = pipeline
-        self.clip = clip
-        self.detail = detail
-        self.cameras = clip_cameras(clip, clip.frames).to(pipeline.device)
-        self.row_of_frame = {int(frame): row for row, frame in enumerate(clip.frames)}
-        self.plate = clip.plate()
-
-    def render(
-        self, number: int, frame: UInt8[np.ndarray, "height width 3"], prompt: EditPrompt | None
-    ) -> UInt8[np.ndarray, "height width 3"]:
-        """A source frame with the person edited; frames that did not track stay as they are.
-
-        Args:
-            number: the frame's number in the source.
-            frame: the source's RGB picture.
-            prompt: the edit; none renders the unedited avatar.
+        Raises:
+            UserError: there is something.
         """
-        if number not in self.row_of_frame:
-            return frame
-        row = self.row_of_frame[number]
-        self.pipeline.show(prompt)
-        camera = self.cameras[row : row + 1]
-        if self.swing is not None:
-            pivot = self.pipeline.model.head_field.box.mean(0)
-            camera = orbited(camera, pivot, self.swing.yaw_at(self.clip.seconds[number]))
-        outputs = self.pipeline.model.render_frame(camera)
-        names = ("foreground", "original_foreground", "accumulation")
-        foreground, original, alpha = (outputs[name].cpu().numpy().astype(np.float32) for name in names)
-        matte = self.clip.matte(number)
-        image = self.clip.image(number).astype(np.float32) / 255
-        background = local_background(image, matte, self.plate)
-        rendered = RenderedCrop(foreground, original, alpha[..., 0])
-        if self.swing is not None:
-            surroundings = CropSurroundings(matte, background, np.ones_like(matte), is_filmed_view=False)
-            return paste_back(frame, self.clip.source.crop, rendered, surroundings, detail=0)
-        surroundings = CropSurroundings(matte, background, self.editable(number, matte, prompt))
-        return paste_back(frame, self.clip.source.crop, rendered, surroundings, self.detail)
+        if self.output.exists() and not self.overwrite:
+            raise UserError(f"{self.output} exists: add --overwrite to replace it, or give another name.")
+        if not 0 <= self.detail <= 1:
+            raise UserError(f"--detail {self.detail} is not between 0 and 1.")
+        if self.orbit is not None and not abs(self.orbit) <= 90:
+            raise UserError(f"--orbit {self.orbit} would show the head's back, which no clip shows: give at most 90.")
+        if self.orbit_seconds is not None and not self.orbit_seconds > 0:
+            raise UserError(f"--orbit-seconds {self.orbit_seconds} is no duration: give more than 0.")
+        if self.orbit is not None and self.drive is not None:
+            raise UserError("--orbit and --drive cannot be had together yet: give one of them.")
+        if not np.isfinite(self.expression_scale):
+            raise UserError(f"--expression-scale {self.expression_scale} is no number: give such as 1.3.")
+        if self.background == "alpha" and self.codec != "png" and self.codec not in ALPHA_CODECS:
+            raise UserError(
+                f"--codec {self.codec} holds no opacity: add --codec prores4444 (.mov), vp9 (.webm) or png (a folder)."
+            )
+        if self.codec == "png":
+            require_writable_pictures(self.output)
+        else:
+            require_writable_video(self.output, self.codec)
 
-    def editable(
-        self, number: int, matte: Float32[np.ndarray, "height width"], prompt: EditPrompt | None
-    ) -> Float32[np.ndarray, "height width"]:
-        """How far each pixel of a frame may change: everything for the whole person, else the prompt's region alone."""
-        if prompt is None or prompt.region == "person":
-            return np.ones_like(matte)
-        labels = torch.from_numpy(self.clip.labels(number))
-        mask = region_mask(labels, torch.from_numpy(matte)[..., None], prompt.region)
-        return mask[..., 0].numpy().astype(np.float32)
+
+def render_video(config: RenderConfig) -> Path:
+    """Render a run's video.
+
+    Raises:
+        UserError: there is no such run or prompt, the source has gone, or the output cannot be written.
+    """
+    config.check()
+    run = find_config(config.load_config)
+    if not is_own_run(run):
+        raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
+    change = ExpressionChange(config.expression_scale, dict(parse_expression(typed) for typed in config.expression))
+    driver = None if config.drive is None else find_or_track(config.drive)
+    _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
+    assert isinstance(pipeline, PortraitEditPipeline)
+    prompts = list(pipeline.styles.values())
+    asked = (
+        "all" if config.grid and not (config.prompt or config.blend or config.timeline or config.mix) else config.prompt
+    )
+    looks = choose_looks(asked, config.blend, config.timeline, config.fade, config.mix, prompts)
+    if len(looks.names) > 1 and not (config.side_by_side or config.grid):
+        raise UserError("--prompt all needs --side-by-side or --grid: one picture holds one edit.")
+    clip = pipeline.clip
+    reader = VideoReader(Path(clip.source.path))
+    motion: Motion
+    if driver is not None:
+        motion = DrivenMotion(clip, driver, config.driven, change)
+    else:
+        motion = OwnMotion(clip, reader, change, chosen_swing(config, clip))
+    backdrop = parse_backdrop(config.background, reader.properties.width, reader.properties.height)
+    renderer = FrameRenderer(pipeline.model, clip, config.detail, backdrop)
+    write_video(config, renderer, reader, motion, looks)
+    CONSOLE.print(f"Wrote {config.output} ({' | '.join(looks.names)}), from {checkpoint}.", soft_wrap=True)
+    return config.output
+
+
+def chosen_swing(config: RenderConfig, clip: TrackedClip) -> Swing | None:
+    """The camera's swing that is asked for."""
+    if config.orbit is None:
+        return None
+    return Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
+
+
+def write_video(
+    config: RenderConfig, renderer: FrameRenderer, reader: VideoReader, motion: Motion, looks: ChosenLooks
+) -> None:
+    """Render every frame and write it, decoding and encoding beside."""
+    with_source = config.side_by_side or config.grid
+    panels = len(looks.names) + with_source
+    columns = grid_columns(panels) if config.grid else panels
+    size = reader.properties.width * columns, reader.properties.height * -(-panels // columns)
+    has_alpha = config.codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
+    preview = Preview(config.output)
+    with ExitStack() as opened:
+        if config.codec == "png":
+            writer = opened.enter_context(PictureWriter(config.output))
+        else:
+            writer = opened.enter_context(VideoWriter(config.output, motion.like, config.codec, size))
+        opened.callback(preview.remove)
+        behind = opened.enter_context(WriteBehind())
+        progress = opened.enter_context(progress_bar())
+        task = progress.add_task("Rendering", total=motion.frame_count)
+        for frame in read_ahead(reader):
+            for timestamp, seconds, moment in motion.at(frame):
+                edited = renderer.render(frame.index, frame.image, looks.at(seconds), moment)
+                pictures: Sequence[np.ndarray] = [frame.image, *edited] if with_source else edited
+                if has_alpha:
+                    pictures = [with_opacity(picture) for picture in pictures]
+                picture = arrange(pictures, columns)
+                behind.do(writer.write, picture, timestamp)
+                behind.do(preview.show, picture)
+                progress.advance(task)
+
+
+class Preview:
+    """The frame rendered last, as a picture beside the output while it is being made; renewed every few seconds."""
+
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_name(f"{output.stem}.preview.png")
+        self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
+
+    def show(self, picture: UInt8[np.ndarray, "height width channels"]) -> None:
+        """Write the picture, if the last one is old."""
+        if time.monotonic() >= self._next:
+            write_png(self.path, picture)
+            self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
+
+    def remove(self) -> None:
+        """Take it away: the output itself is there."""
+        self.path.unlink(missing_ok=True)
+
+
+def with_opacity(picture: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 4"]:
+    """The picture with an opacity: its own, or none to see through."""
+    if picture.shape[2] == 4:
+        return picture
+    return np.concatenate([picture, np.full((*picture.shape[:2], 1), 255, np.uint8)], axis=-1)
+
+
+def progress_bar() -> Progress:
+    """A bar with the frames done and the time left."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=CONSOLE
+    )
 
 
 def find_config(given: Path | None) -> Path:
@@ -133,72 +236,6 @@ def find_config(given: Path | None) -> Path:
 def is_own_run(config: Path) -> bool:
     """Whether a config.yml is one of our methods', whatever its name."""
     return PortraitEditPipelineConfig.__name__ in config.read_text(errors="replace")
-
-
-def choose_prompts(asked: str, prompts: list[EditPrompt]) -> list[EditPrompt | None]:
-    """The prompts that `--prompt` means.
-
-    Raises:
-        UserError: the run has no such prompt; the message lists those that it has.
-    """
-    if asked == "all" and prompts:
-        return list(prompts)
-    if asked == "0" or (not prompts and asked in ("1", "all")):
-        return [None]
-    for number, prompt in enumerate(prompts, start=1):
-        if asked in (str(number), str(prompt), prompt.text):
-            return [prompt]
-    known = "; ".join(f"{number}: {prompt}" for number, prompt in enumerate(prompts, start=1)) or "none"
-    raise UserError(f"This run has no prompt '{asked}'; it has 0: the unedited avatar; {known}.")
-
-
-def render_video(config: RenderConfig) -> Path:
-    """Render a run's video.
-
-    Raises:
-        UserError: there is no such run or prompt, the source has gone, or the output cannot be written.
-    """
-    if config.output.exists() and not config.overwrite:
-        raise UserError(f"{config.output} exists: add --overwrite to replace it, or give another name.")
-    if not 0 <= config.detail <= 1:
-        raise UserError(f"--detail {config.detail} is not between 0 and 1.")
-    if config.orbit is not None and not abs(config.orbit) <= 90:
-        raise UserError(f"--orbit {config.orbit} would show the head's back, which no clip shows: give at most 90.")
-    if config.orbit_seconds is not None and not config.orbit_seconds > 0:
-        raise UserError(f"--orbit-seconds {config.orbit_seconds} is no duration: give more than 0.")
-    require_writable_video(config.output, config.codec)
-    run = find_config(config.load_config)
-    if not is_own_run(run):
-        raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
-    _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
-    assert isinstance(pipeline, PortraitEditPipeline)
-    chosen = choose_prompts(config.prompt, list(pipeline.styles.values()))
-    if len(chosen) > 1 and not config.side_by_side:
-        raise UserError("--prompt all needs --side-by-side: one video holds one edit.")
-    clip: TrackedClip = pipeline.datamanager.train_dataset.metadata["clip"]
-    reader = VideoReader(Path(clip.source.path))
-    swing = None
-    if config.orbit is not None:
-        swing = Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
-    renderer = PortraitRenderer(pipeline, clip, config.detail, swing)
-    panels = len(chosen) + config.side_by_side
-    size = reader.properties.width * panels, reader.properties.height
-    with VideoWriter(config.output, reader.properties, config.codec, size) as writer:
-        for number, timestamp, frame in follow_progress(reader, len(clip.track.tracked)):
-            pictures = [frame] if config.side_by_side else []
-            pictures += [renderer.render(number, frame, prompt) for prompt in chosen]
-            writer.write(np.concatenate(pictures, axis=1), timestamp)
-    what = " | ".join("unedited" if prompt is None else str(prompt) for prompt in chosen)
-    CONSOLE.print(f"Wrote {config.output} ({what}), from {checkpoint}.", soft_wrap=True)
-    return config.output
-
-
-def follow_progress(reader: VideoReader, total: int) -> Iterator[tuple[int, int, UInt8[np.ndarray, "h w 3"]]]:
-    """The reader's frames, with a progress bar and the time left."""
-    with Progress(
-        TextColumn("Rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=CONSOLE
-    ) as progress:
-        yield from progress.track(reader, total=total)
 
 
 def main() -> None:

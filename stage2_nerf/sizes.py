@@ -17,14 +17,14 @@ GPU_SIZE: dict[str, Any] = {
     "pipeline.datamanager.train_num_rays_per_batch": 8192,
     "pipeline.datamanager.eval_num_rays_per_batch": 8192,
     "pipeline.datamanager.pixel_sampler.frames_per_batch": 16,
-    "pipeline.datamanager.dataparser.proxy_resolution": 96,
     "pipeline.model.sampler.walk_steps": 48,
     "pipeline.model.sampler.samples": 16,
-    "pipeline.model.style.resolutions": (32, 128, 512),
     "pipeline.model.eval_num_rays_per_chunk": 1 << 18,
 }
-"""What a GPU takes. A step sees eight times the rays, from twice the frames, through half as many samples again, and
-pictures of 512 x 512 have pixels that a style of 128 texels across could not tell apart."""
+"""What a GPU takes: eight times the rays in a step, from twice the frames, through half as many samples again.
+
+Nothing here changes the shape of a parameter: a GPU's checkpoint fits a CPU's run as far as its encoding does.
+"""
 
 
 def resolve_size(size: Size, device: torch.device) -> Literal["gpu", "cpu"]:

@@ -13,6 +13,7 @@ from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
+from stage1_edit.keyframes import choose_keyframes
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import IterativeDatasetUpdate, IterativeDatasetUpdateConfig
 from stage2_nerf.datamanager import PortraitDataManager
@@ -29,6 +30,9 @@ class StyleTrainingConfig:
     """Training steps of each prompt."""
     learning_rate: float = 1e-2
     """Adam's step size at the phase's start; it falls tenfold, exponentially, to its end."""
+    keyframes: int = 4
+    """Frames that span the clip's poses and expressions, edited before all others: editors that tie frames together
+    take their anchors from them."""
     schedule: IterativeDatasetUpdateConfig = field(
         default_factory=lambda: IterativeDatasetUpdateConfig(last_max_noise_level=0.3)
     )
@@ -120,7 +124,14 @@ class StyleTraining:
             editor, kept = editing
             self.frames = PromptFrames(datamanager, kept)
             self.edited |= self.frames.kept_rows()
-        self.schedule = IterativeDatasetUpdate(config.schedule, len(datamanager), config.steps, generator, self.edited)
+        self.schedule = IterativeDatasetUpdate(
+            config.schedule,
+            len(datamanager),
+            config.steps,
+            generator,
+            self.edited,
+            self.keyframes(config.keyframes),
+        )
         if editing is not None:
             self.updater = DatasetUpdater(
                 editor,
@@ -189,6 +200,17 @@ class StyleTraining:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
+
+    def keyframes(self, count: int) -> list[int]:
+        """The training frames that span the clip's poses and expressions."""
+        track, numbers = self.datamanager.train_dataset.metadata["clip"].track, self.datamanager.frame_numbers
+        return choose_keyframes(
+            track.camera_to_head[numbers, :3, :3],
+            track.expression[numbers],
+            track.expression_names,
+            count,
+            track.flags[numbers] == 0,
+        )
 
     def geometry(self, row: int) -> FrameGeometry:
         """The tracked shape in a training frame."""

@@ -10,6 +10,7 @@ import torch
 from nerfstudio.engine.trainer import Trainer
 from nerfstudio.utils.decorators import check_main_thread
 
+from stage2_nerf.optimizer import FittingOptimizers
 from tracking.errors import ResumableError, UserError, one_sentence_for_user_errors, writing_failed
 
 LOWER_WHEN_TRAINING = (
@@ -33,6 +34,10 @@ class PortraitTrainer(Trainer):
         """Train, and say in one sentence what is wrong if the user can put it right."""
         with one_sentence_for_user_errors(), told_what_to_lower(LOWER_WHEN_TRAINING):
             super().train()
+
+    def setup_optimizers(self) -> FittingOptimizers:
+        """The optimizers, which take from a checkpoint what fits them."""
+        return FittingOptimizers(self.config.optimizers.copy(), self.pipeline.get_param_groups())
 
     @check_main_thread
     def save_checkpoint(self, step: int) -> None:

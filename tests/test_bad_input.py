@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 
 import tracking.track
 from stage1_edit.prompts import EditPrompt
@@ -171,8 +172,9 @@ def train(tmp_path: Path) -> Callable[..., Callable[[], None]]:
     def command(data: Path | None = None, prompts: tuple[EditPrompt, ...] = (), **changes: Any) -> Callable[[], None]:
         config: Any = deepcopy(portrait_edit.config)
         changes = {"output_dir": tmp_path / "outputs", "experiment_name": "test", "timestamp": "now", **changes}
+        machine = {name: changes.pop(name) for name in ("device_type", "num_machines") if name in changes}
         config = replace(config, **changes)
-        config.machine.device_type = "cpu"
+        config.machine = replace(config.machine, **{"device_type": "cpu", **machine})
         config.pipeline.prompts = prompts
         config.pipeline.datamanager.data = data
         return config.save_config
@@ -249,6 +251,13 @@ def test_runs_that_cannot_be_written(tmp_path: Path, train: Callable[..., Any], 
     (tmp_path / "file").write_text("")
     refused(train(clip, output_dir=tmp_path / "file" / "outputs"), str(tmp_path / "file"))
     refused(train(clip, experiment_name="file/x", output_dir=tmp_path), "Cannot write")
+
+
+def test_machines_that_are_not_here(tmp_path: Path, train: Callable[..., Any], refused: Refused) -> None:
+    clip = write_clip(tmp_path / "clip").root
+    refused(train(clip, num_machines=2), "leave out --machine.num-machines")
+    if not torch.cuda.is_available():
+        refused(train(clip, device_type="cuda"), "There is no CUDA device here: add `--machine.")
 
 
 @pytest.fixture

@@ -271,12 +271,13 @@ def read_png(path: Path, mode: int) -> UInt8[np.ndarray, "height width *channels
 
 
 def write_png(path: Path, picture: UInt8[np.ndarray, "height width *channels"]) -> None:
-    """Write an 8-bit RGB or grey picture, whole or not at all.
+    """Write an 8-bit RGB, RGBA or grey picture, whole or not at all.
 
     Raises:
         UserError: there is no room, or the folder may not be written to.
     """
-    encoded = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    encoded = cv2.cvtColor(picture, swap[picture.shape[2]]) if picture.ndim == 3 else picture
     # OpenCV's own settings (run lengths only) are its fastest; to name a compression level is to give them up.
     _, data = cv2.imencode(".png", encoded)
     partial = path.with_suffix(".partial.png")

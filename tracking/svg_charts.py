@@ -40,6 +40,8 @@ class TimeAxis:
     """Their numbers."""
     frame_duration: float
     """Seconds for which the last one is shown."""
+    counted: str = "frame"
+    """What the numbers count."""
 
     @property
     def end(self) -> float:
@@ -270,7 +272,7 @@ def _hover(axis: TimeAxis, curves: tuple[Curve, ...], unit: str) -> list[str]:
         first, last = indices[0], indices[-1]
         until = float(axis.seconds[last + 1]) if last + 1 < len(axis.seconds) else axis.end
         numbers = f"{axis.frames[first]}" if first == last else f"{axis.frames[first]} to {axis.frames[last]}"
-        lines = [f"{axis.seconds[first]:.2f} s, frame {numbers}"]
+        lines = [f"{axis.seconds[first]:.2f} s, {axis.counted} {numbers}"]
         for curve in curves:
             known = curve.values[indices][np.isfinite(curve.values[indices])]
             if not len(known):
@@ -289,9 +291,9 @@ def _hover(axis: TimeAxis, curves: tuple[Curve, ...], unit: str) -> list[str]:
 
 
 def _span(axis: TimeAxis, first: int, last: int, kind: str, name: str) -> Span:
-    numbers = f"frame {axis.frames[first]}"
+    numbers = f"{axis.counted} {axis.frames[first]}"
     if last > first:
-        numbers = f"frames {axis.frames[first]} to {axis.frames[last]}"
+        numbers = f"{axis.counted}s {axis.frames[first]} to {axis.frames[last]}"
     begin, end = float(axis.seconds[first]), float(axis.seconds[last] + axis.frame_duration)
     return Span(begin, end, kind, f"{name}: {numbers}, {begin:.2f} to {end:.2f} s")
 

@@ -19,7 +19,10 @@ from jaxtyping import UInt8
 from tracking.errors import UserError
 from tracking.video import SCALING, UNSPECIFIED_MATRIX, VideoProperties, open_container
 
-Codec = Literal["h264", "h265", "lossless"]
+Codec = Literal["h264", "h265", "lossless", "prores4444", "vp9"]
+
+ALPHA_CODECS: tuple[Codec, ...] = ("prores4444", "vp9")
+"""They are written with opacity, four channels to a pixel."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class _Encoding:
     suffixes: tuple[str, ...]
     options: dict[str, str]
     tag: str | None = None
+    alpha_format: str | None = None
+    """The pixel format, where it is one with opacity."""
 
 
 _ENCODINGS: dict[Codec, _Encoding] = {
@@ -39,6 +44,19 @@ _ENCODINGS: dict[Codec, _Encoding] = {
     ),
     # RGB without loss rather than FFV1: it fits mp4, and so keeps time stamps that Matroska rounds to milliseconds.
     "lossless": _Encoding("libx264rgb", (".mp4", ".mov", ".mkv"), {"qp": "0", "preset": "veryfast"}),
+    "prores4444": _Encoding(
+        "prores_ks",
+        (".mov", ".mkv"),
+        {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
+        alpha_format="yuva444p10le",
+    ),
+    # VP9 cannot look ahead and hold opacity at the same time.
+    "vp9": _Encoding(
+        "libvpx-vp9",
+        (".webm", ".mkv"),
+        {"crf": "18", "b": "0", "auto-alt-ref": "0", "row-mt": "1", "cpu-used": "4"},
+        alpha_format="yuva420p",
+    ),
 }
 
 
@@ -68,6 +86,7 @@ class VideoWriter:
         require_writable_video(path, codec, source=like.path)
         self.path = path
         self.width, self.height = size or (like.width, like.height)
+        self._has_alpha = _ENCODINGS[codec].alpha_format is not None
         self._like = like
         self._last_timestamp = 0
         self._partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -78,10 +97,15 @@ class VideoWriter:
             self._discard()
             raise
 
-    def write(self, image: UInt8[np.ndarray, "height width 3"], timestamp: int) -> None:
-        """Append a frame, shown from `timestamp` on, in units of the time base of the video it is made like."""
-        assert image.shape == (self.height, self.width, 3), f"{image.shape} is not {self.height} x {self.width} x 3"
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+    def write(self, image: UInt8[np.ndarray, "height width channels"], timestamp: int) -> None:
+        """Append a frame, shown from `timestamp` on, in units of the time base of the video it is made like.
+
+        Args:
+            image: RGB; or RGBA for a codec with opacity, with colours not multiplied by it.
+        """
+        shape = (self.height, self.width, 4 if self._has_alpha else 3)
+        assert image.shape == shape, f"{image.shape} is not {shape}"
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgba" if self._has_alpha else "rgb24")
         if self._stream.pix_fmt != "rgb24":
             color = self._like.color
             frame = frame.reformat(
@@ -136,7 +160,8 @@ class VideoWriter:
             stream.pix_fmt = "rgb24"
             context.color_range = ColorRange.JPEG
         else:
-            stream.pix_fmt = "yuv444p" if self.width % 2 or self.height % 2 else "yuv420p"
+            opaque = "yuv444p" if self.width % 2 or self.height % 2 else "yuv420p"
+            stream.pix_fmt = encoding.alpha_format or opaque
             is_tagged = like.color.matrix != UNSPECIFIED_MATRIX
             context.colorspace = like.conversion_matrix if is_tagged else UNSPECIFIED_MATRIX
             context.color_range = ColorRange.JPEG if like.color.is_full_range else ColorRange.MPEG

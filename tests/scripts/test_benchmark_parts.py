@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from avatar_sheet import apart, orbit
+from avatar_sheet import apart
 from benchmark_nerf_cost import exponent
 from blended_hash_tables import BlendedHashTables, look_up
 from clip_copies import copy_clip, to_and_fro
@@ -83,23 +83,6 @@ def test_exponent_of_a_power(power: float) -> None:
     """A curve that is a power has its exponent."""
     curve = [{"rays": float(rays), "seconds": 0.2 * rays**power} for rays in (10, 100, 1000)]
     assert exponent(curve, "rays") == pytest.approx(power, abs=1e-3)
-
-
-def test_orbit_keeps_what_it_looks_at_in_the_same_place() -> None:
-    """The centre of an orbit stays where the camera sees it, and half of a turn there and back is none."""
-    torch.manual_seed(0)
-    centre = torch.tensor([0.1, 0.2, -0.3])
-    rotation = torch.linalg.qr(torch.randn(3, 3)).Q
-    camera = torch.cat([rotation, torch.tensor([[0.0], [0.5], [6.0]])], dim=1)[None]
-
-    def seen(cameras: torch.Tensor) -> torch.Tensor:
-        return cameras[0, :, :3].T @ (centre - cameras[0, :, 3])
-
-    turned = orbit(camera, centre, 25.0)
-    assert torch.allclose(seen(turned), seen(camera), atol=1e-5)
-    assert turned[0, 1, 3] == pytest.approx(0.5)
-    assert turned[0, 0, 3] > camera[0, 0, 3] + 1
-    assert torch.allclose(orbit(turned, centre, -25.0), camera, atol=1e-5)
 
 
 def test_frames_apart() -> None:

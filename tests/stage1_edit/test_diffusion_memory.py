@@ -5,16 +5,14 @@ from typing import get_args
 import pytest
 
 from stage1_edit.diffusion_config import MemorySaving
-from stage1_edit.diffusion_memory import GIGABYTE, MemoryNeed, estimate_memory
+from stage1_edit.diffusion_memory import GIGABYTE, WORKSPACE, estimate_memory
 
 PARAMETERS = {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480}
 UNET = {"block_out_channels": [320, 640, 1280, 1280], "layers_per_block": 2}
 VAE = {"block_out_channels": [128, 256, 512, 512]}
 
 
-def need(
-    side: int = 512, frames: int = 1, branches: int = 3, width: int = 2, saving: MemorySaving = "none"
-) -> MemoryNeed:
+def need(side: int = 512, frames: int = 1, branches: int = 3, width: int = 2, saving: MemorySaving = "none"):
     return estimate_memory(PARAMETERS, UNET, VAE, (side, side), frames, branches, width, saving)
 
 
@@ -39,3 +37,9 @@ def test_what_works_grows_with_pixels_and_frames() -> None:
 def test_every_saving_saves() -> None:
     totals = [need(side=768, frames=4, saving=saving).total for saving in get_args(MemorySaving)]
     assert totals == sorted(totals, reverse=True) and len(set(totals)) == 4
+
+
+def test_working_memory_is_what_was_counted() -> None:
+    """On torch's meta device one pass holds 65 MB for each picture in the U-Net's batch, and decoding one 386 MB."""
+    assert need().network / 3 / WORKSPACE / 2**20 == pytest.approx(65, rel=0.05)
+    assert need().autoencoder / WORKSPACE / 2**20 == pytest.approx(386, rel=0.2)

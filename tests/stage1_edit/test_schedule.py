@@ -37,6 +37,12 @@ def test_a_short_first_pass_is_the_start_of_the_first_round() -> None:
     assert sorted(frames) == list(range(7))
 
 
+def test_keyframes_come_first_and_every_frame_once() -> None:
+    config, generator = IterativeDatasetUpdateConfig(), torch.Generator().manual_seed(0)
+    frames = IterativeDatasetUpdate(config, 7, 1000, generator, edited=[6], keyframes=[5, 2]).due().frames
+    assert frames[:2] == (5, 2) and sorted(frames) == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize("frames_per_edit", [1, 2, 7, 20])
 def test_every_frame_is_visited_once_per_round(frames_per_edit: int) -> None:
     updates = schedule(frames_first=0, steps_between_edits=1, frames_per_edit=frames_per_edit)

@@ -17,7 +17,7 @@ def encode(encoding, positions, codes):
     """All positions under each frame's code in turn."""
     frame = torch.arange(len(codes)).repeat_interleave(len(positions))
     points = positions.repeat(len(codes), 1)
-    return encoding(points, frame, encoding.blend(codes), codes).view(len(codes), len(positions), -1)
+    return encoding(points, frame, encoding.blend(codes)).view(len(codes), len(positions), -1)
 
 
 @pytest.mark.parametrize("kind", [BlendedPlanes, BlendedHashGrids])
@@ -62,6 +62,6 @@ def test_gradients_reach_only_the_frames_that_were_seen():
     encoding = BlendedPlanes(SMALL, code_size=2)
     codes = torch.eye(2)
     positions = torch.rand(10, 3) * 2 - 1
-    encoding(positions, torch.zeros(10, dtype=torch.long), encoding.blend(codes), codes).sum().backward()
+    encoding(positions, torch.zeros(10, dtype=torch.long), encoding.blend(codes)).sum().backward()
     assert encoding.blended_basis.grad[0].abs().sum() > 0
     assert encoding.blended_basis.grad[1].abs().sum() == 0

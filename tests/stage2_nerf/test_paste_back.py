@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from stage2_nerf.backdrop import Backdrop
 from stage2_nerf.paste_back import LEAST_OPACITY, LUMINANCE, CropSurroundings, RenderedCrop, paste_back
 
 HEIGHT, WIDTH = 40, 48
@@ -40,7 +41,7 @@ def opaque_avatar(colour: np.ndarray, unedited: np.ndarray | None = None) -> Ren
 def surroundings(background: np.ndarray | None = None) -> CropSurroundings:
     """A hard matte around the person, all of which may be edited."""
     shown = np.zeros((HEIGHT, WIDTH, 3), np.float32) if background is None else background
-    return CropSurroundings(plane(), shown, np.ones((HEIGHT, WIDTH), np.float32))
+    return CropSurroundings(plane(), shown, np.ones((HEIGHT, WIDTH), np.float32), random_frame(9))
 
 
 def to_levels(picture: np.ndarray) -> np.ndarray:
@@ -172,3 +173,52 @@ def test_an_enlarged_crop_keeps_what_is_far_from_the_person_and_fills_the_person
     touched[6 : 6 + height, 4 : 4 + width] = near
     np.testing.assert_array_equal(result[~touched], frame[~touched])
     np.testing.assert_array_equal(result[6 : 6 + height, 4 : 4 + width][deep], 64)
+
+
+def coloured(colour: tuple[int, int, int]) -> Backdrop:
+    return Backdrop("picture", np.broadcast_to(np.array(colour, np.uint8), (HEIGHT, WIDTH, 3)))
+
+
+def test_a_backdrop_is_all_there_is_outside_of_the_person() -> None:
+    colour = random_picture(1)
+    result = paste_back(random_frame(), WHOLE, opaque_avatar(colour), surroundings(), 0.0, coloured((10, 200, 30)))
+    np.testing.assert_array_equal(result[plane() == 0], np.broadcast_to([10, 200, 30], (int((plane() == 0).sum()), 3)))
+    np.testing.assert_array_equal(result[PERSON], to_levels(colour)[PERSON])
+
+
+def test_what_an_edit_leaves_alone_is_cut_out_of_the_source() -> None:
+    """A half clear pixel of the person over black, seen in front of white."""
+    frame = random_frame()
+    region = np.zeros((HEIGHT, WIDTH), np.float32)
+    around = replace(surroundings(), region=region, matte=0.5 * plane())
+    result = paste_back(frame, WHOLE, opaque_avatar(random_picture(1)), around, 0.0, coloured((255, 255, 255)))
+    own = np.minimum(frame[PERSON] / 255, 0.5)
+    assert np.abs(result[PERSON] - 255 * (own + 0.5)).max() <= 0.51
+
+
+def test_opacity_is_the_avatars_and_colours_are_not_multiplied_by_it() -> None:
+    colour = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
+    alpha = 0.5 * plane()
+    rendered = RenderedCrop(colour * alpha[..., None], colour * alpha[..., None], alpha)
+    result = paste_back(random_frame(), WHOLE, rendered, surroundings(), 0.0, Backdrop("alpha"))
+    assert (result[PERSON] == [128, 128, 128, 128]).all()
+    assert (result[plane() == 0] == 0).all()
+
+
+def test_the_plate_stands_in_for_the_filmed_scene() -> None:
+    plate = random_picture(5)
+    around = replace(surroundings(), plate=plate)
+    result = paste_back(random_frame(), WHOLE, opaque_avatar(random_picture(1)), around, 0.0, Backdrop("plate"))
+    np.testing.assert_array_equal(result[plane() == 0], to_levels(plate)[plane() == 0])
+
+
+def test_the_whole_layer_over_the_filmed_scene_is_what_is_pasted_back() -> None:
+    """Laid over the frame's own background, the cut-out person is the ordinary result."""
+    background = random_picture(2)
+    alpha = 0.7 * plane()
+    colour = random_picture(1)
+    rendered = RenderedCrop(colour * alpha[..., None], colour * alpha[..., None], alpha)
+    frame = to_levels(np.where(plane()[..., None] == 1, random_picture(3), background))
+    ordinary = paste_back(frame, WHOLE, rendered, surroundings(background), 0.3)
+    over = paste_back(frame, WHOLE, rendered, surroundings(background), 0.3, Backdrop("picture", to_levels(background)))
+    assert np.abs(ordinary.astype(int) - over).max() <= 1

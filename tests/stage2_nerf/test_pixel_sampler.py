@@ -11,9 +11,9 @@ from tracking.frame_flags import FrameFlag
 FRAMES, SIZE = 6, 32
 
 
-def sampler(**settings: float):
+def sampler(error_share: float):
     torch.manual_seed(0)
-    return PortraitPixelSamplerConfig(frames_per_batch=2, **settings).setup(num_rays_per_batch=256)
+    return PortraitPixelSamplerConfig(frames_per_batch=2, error_share=error_share).setup(num_rays_per_batch=256)
 
 
 def frames():
@@ -41,14 +41,15 @@ def test_a_cell_remembers_the_error_of_the_rays_that_went_through_it():
     frame, y, x = torch.tensor([[0, 0, 1], [3, 4, 15], [9, 15, 23]])
     found.observe(frame, y, x, torch.tensor([0.1, 0.3, 0.2]))
     assert_close(found.around(*torch.tensor([[0, 1], [0, 8], [8, 16]])), torch.tensor([1.0, 1.0]))
-    found.observe(*torch.tensor([[0], [7], [8]]), torch.tensor([0.7]))
+    found.observe(torch.tensor([0]), torch.tensor([7]), torch.tensor([8]), torch.tensor([0.7]))
     # The cell's 0.2 goes a fifth of the way to 0.7; the average of all, 0.2, a fiftieth of it.
     assert_close(found.around(*torch.tensor([[0], [0], [15]])), torch.tensor([0.3 / 0.21]))
 
 
 def test_nothing_is_known_of_a_cell_until_a_ray_went_through_it():
     found = ErrorMap(2, 16, 16)
-    found.observe(*torch.tensor([[0], [0], [0]]), torch.tensor([0.5]))
+    first = torch.tensor([0])
+    found.observe(first, first, first, torch.tensor([0.5]))
     assert_close(found.around(*torch.tensor([[0, 1], [15, 0], [15, 0]])), torch.ones(2))
     assert_close(found.of_frames(torch.tensor([1])), torch.ones(1))
 
@@ -59,7 +60,7 @@ def test_maps_of_large_frames_stay_small():
 
 
 def test_pixels_with_larger_errors_are_drawn_more_often():
-    pixels = sampler(error_share=0.5)
+    pixels = sampler(0.5)
     pixels.sample(frames())
     for frame in range(FRAMES):
         _, y, x = every_pixel(frame)
@@ -72,7 +73,7 @@ def test_pixels_with_larger_errors_are_drawn_more_often():
 
 
 def test_frames_with_larger_errors_are_drawn_more_often():
-    pixels = sampler(error_share=0.5)
+    pixels = sampler(0.5)
     pixels.sample(frames())
     for frame in range(FRAMES):
         pixels.drawn = torch.stack(every_pixel(frame))
@@ -82,14 +83,14 @@ def test_frames_with_larger_errors_are_drawn_more_often():
 
 
 def test_without_a_share_for_errors_all_are_drawn_alike():
-    pixels = sampler(error_share=0.0)
+    pixels = sampler(0.0)
     pixels.sample(frames())
     pixels.observe(torch.ones(256))
     assert pixels.error_map is None
 
 
 def test_errors_of_other_pictures_are_forgotten():
-    pixels = sampler(error_share=0.5)
+    pixels = sampler(0.5)
     pixels.sample(frames())
     pixels.observe(torch.rand(256))
     assert pixels.error_map is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.render import choose_prompts
+from stage2_nerf.render_looks import choose_prompts
 from tracking.errors import UserError
 
 HAIR, STATUE = EditPrompt("make it silver", "hair"), EditPrompt("turn him into a bronze statue")
@@ -16,6 +16,7 @@ HAIR, STATUE = EditPrompt("make it silver", "hair"), EditPrompt("turn him into a
         ("1", [HAIR]),
         ("2", [STATUE]),
         ("hair: make it silver", [HAIR]),
+        ("bronze", [STATUE]),
         ("make it silver", [HAIR]),
         ("turn him into a bronze statue", [STATUE]),
         ("all", [HAIR, STATUE]),
@@ -33,5 +34,5 @@ def test_an_unknown_prompt_is_answered_with_those_there_are(asked: str) -> None:
 
 def test_a_run_without_prompts_renders_the_unedited_avatar() -> None:
     assert choose_prompts("1", []) == [None]
-    with pytest.raises(UserError, match="none"):
+    with pytest.raises(UserError, match="0: the unedited avatar"):
         choose_prompts("2", [])

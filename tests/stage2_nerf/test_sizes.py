@@ -13,6 +13,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.pipeline import PortraitEditTrainerConfig
 from stage2_nerf.render import find_config
 from stage2_nerf.sizes import GPU_SIZE, apply_size, resolve_size
+from tracking.clip import TrackedClip
 from tracking.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -49,6 +50,19 @@ def test_the_gpus_size_differs_in_what_is_written_down_and_is_larger() -> None:
     found = differences(BASE, config)
     assert found == GPU_SIZE
     assert all(found[name] > settings(BASE)[name] for name in found)
+
+
+def test_an_avatar_of_either_size_loads_as_one_of_the_other(tiny_clip: TrackedClip) -> None:
+    shapes = []
+    for size in ("cpu", "gpu"):
+        config = deepcopy(BASE)
+        apply_size(config, size)
+        config.pipeline.datamanager.data = tiny_clip.root
+        config.pipeline.model.style_names = ("style",)
+        scene = config.pipeline.datamanager.setup(device="cpu", test_mode="inference").train_dataset
+        model = config.pipeline.model.setup(scene_box=scene.scene_box, num_train_data=16, metadata=scene.metadata)
+        shapes.append({name: value.shape for name, value in model.state_dict().items()})
+    assert shapes[0] == shapes[1]
 
 
 def test_the_cpus_size_is_as_settings_come() -> None:

@@ -199,7 +199,7 @@ def head_before_camera(turn: float = 0.0, side: int = 64) -> FrameGeometry:
     to_camera = rigid(rotation_from_vector(np.array([0.0, turn, 0.0])), np.array([0.0, 0.0, -60.0]))
     camera = Intrinsics(1.6 * side, side / 2, side / 2, side, side)
     landmarks = project(transform(to_camera, HeadModel.load().neutral(identity).astype(np.float64)), camera)
-    return FrameGeometry(transform(to_camera, vertices), triangles, camera, landmarks)
+    return FrameGeometry(transform(to_camera, vertices), triangles, camera, landmarks, len(triangles))
 
 
 @pytest.fixture(scope="session")

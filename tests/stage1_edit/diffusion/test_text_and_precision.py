@@ -30,11 +30,14 @@ def test_what_is_cut_off_is_said(instruct, tiny, caplog) -> None:
     assert "longer than the 14 tokens" in record.getMessage() and "'" in record.getMessage()
 
 
-def test_a_text_is_encoded_once(instruct, monkeypatch) -> None:
+def test_a_text_is_encoded_once(instruct) -> None:
     encoding = TextEncoding(instruct.pipeline, CPU)
-    first = encoding("gold")
-    monkeypatch.setattr(instruct.pipeline, "text_encoder", None)
-    assert encoding("gold") is first
+    asked: list[int] = []
+    handle = instruct.pipeline.text_encoder.register_forward_hook(lambda *_: asked.append(1))
+    assert encoding("gold") is encoding("gold") and len(asked) == 1
+    encoding("silver")
+    handle.remove()
+    assert len(asked) == 2
 
 
 def overflowing_vae(tiny):

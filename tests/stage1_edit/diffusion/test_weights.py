@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from stage1_edit import diffusion_weights
-from stage1_edit.choose_editor import EditorConfig, choose_editor, make_editor
+from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, make_editor
 from stage1_edit.diffusion_config import DiffusionConfig
 from stage1_edit.diffusion_memory import count_parameters, pipeline_parameters
 from stage1_edit.diffusion_weights import check_memory, has_weights, load_model, make_scheduler
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.prompts import EditPrompt
 from stage1_edit.sdedit import SDEditConfig
 from tracking.errors import UserError
 
@@ -105,8 +106,38 @@ def test_a_folder_that_is_no_pipeline_is_told(tmp_path: Path) -> None:
 def test_weights_that_are_neither_here_nor_to_be_downloaded_are_told(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("diffusers")
     config = SDEditConfig(**settings(Path("nobody/nothing")))
-    with pytest.raises(UserError, match=r"weights of nobody/nothing cannot be loaded .*go online once"):
+    with pytest.raises(UserError, match=r"nothing are not on this machine, and local_files_only .*go online once"):
         load_model(config, "text", CPU)
+    library = diffusion_weights.diffusers_library()
+
+    def unreachable(*arguments, **options) -> None:
+        raise OSError("We couldn't connect to the hub.")
+
+    monkeypatch.setattr(library.DiffusionPipeline, "download", unreachable)
+    with pytest.raises(UserError, match=r"nothing are not on this machine, and the hub does not give them: go online"):
+        load_model(replace(config, local_files_only=False), "text", CPU)
+    with pytest.raises(UserError, match=r"no folder .*gone: give one"):
+        load_model(SDEditConfig(**settings(tmp_path / "gone")), "text", CPU)
+
+
+def test_what_can_be_seen_is_told_before_anything_is_trained(saved, tmp_path: Path) -> None:
+    def check(name: str, model: Path, **more) -> None:
+        config = EditorConfig(name)
+        config.sdedit = SDEditConfig(**settings(model, **more))
+        config.instruct_pix2pix = InstructPix2PixConfig(**settings(model, **more))
+        check_editor(config, [EditPrompt("make it bronze")])
+
+    check("sdedit", saved["describe"])
+    check("instruct-pix2pix", saved["instruct"])
+    check("sdedit", Path("nobody/nothing"), local_files_only=False)
+    with pytest.raises(UserError, match="cannot follow instructions"):
+        check("instruct-pix2pix", saved["describe"])
+    with pytest.raises(UserError, match="does not paint from a description"):
+        check("sdedit", saved["instruct"])
+    with pytest.raises(UserError, match="local_files_only forbids"):
+        check("sdedit", Path("nobody/nothing"))
+    with pytest.raises(UserError, match="There is no folder"):
+        check("sdedit", tmp_path / "gone")
 
 
 def test_missing_files_are_told(saved, tmp_path: Path) -> None:

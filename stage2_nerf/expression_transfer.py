@@ -1,0 +1,130 @@
+"""Expressions and head motion for the avatar from elsewhere: scaled, set by hand, or another person's.
+
+Named expressions are person-independent only roughly: the tracker's rest and reach differ from face to face. So what is
+carried over is how far a face is from its own rest, relative to its own reach, and what comes out stays near what the
+avatar has shown in training: beyond that the field would be guessing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from tracking.cameras import mean_rotation, rigid
+from tracking.errors import UserError
+
+REST_PERCENTILE, REACH_PERCENTILE = 10.0, 97.0
+"""Of each expression over a clip: faces are at rest for much longer than a tenth of the time, and noise has the top."""
+
+LEAST_REACH = 0.08
+"""An expression that a clip moves by less says nothing of the face's reach."""
+
+GAINS = (2 / 3, 1.5)
+"""How much smaller or larger another person's expression may become on the avatar."""
+
+BEYOND = 0.3
+"""How far past its own reach the avatar is driven at most, as a share of the way from rest to reach."""
+
+
+@dataclass(frozen=True)
+class ExpressionRange:
+    """How a face uses each expression in a clip."""
+
+    rest: Float[np.ndarray, "expressions"]
+    reach: Float[np.ndarray, "expressions"]
+
+    @classmethod
+    def of(cls, expressions: Float[np.ndarray, "frames expressions"]) -> "ExpressionRange":
+        """The range of a clip's tracked frames."""
+        rest, reach = np.percentile(expressions, [REST_PERCENTILE, REACH_PERCENTILE], axis=0)
+        return cls(rest, reach)
+
+    @property
+    def span(self) -> Float[np.ndarray, "expressions"]:
+        return self.reach - self.rest
+
+
+def transfer_expressions(
+    driving: Float[np.ndarray, "frames expressions"],
+    driver: ExpressionRange,
+    own: ExpressionRange,
+    names: Sequence[str],
+) -> Float[np.ndarray, "frames expressions"]:
+    """Another person's expressions as the avatar makes them.
+
+    Gaze is carried over as it is, since eyeballs turn alike in all faces; so is what either clip hardly moves.
+
+    Args:
+        driving: the other's expressions, frame by frame.
+        driver: how the other uses them, over the whole driving clip.
+        own: how the avatar's person uses them.
+        names: ARKit's names of the expressions.
+    """
+    known = (driver.span > LEAST_REACH) & (own.span > LEAST_REACH)
+    known &= np.array([not name.startswith("eyeLook") for name in names])
+    gain = np.where(known, own.span / np.maximum(driver.span, 1e-6), 1.0).clip(*GAINS)
+    moved = own.rest + gain * (driving - driver.rest)
+    # What the avatar never made in training it may still make a little.
+    span = np.maximum(own.span, LEAST_REACH)
+    return moved.clip(own.rest - BEYOND * span, own.reach + BEYOND * span)
+
+
+def scale_expressions(
+    expressions: Float[np.ndarray, "frames expressions"], own: ExpressionRange, scale: float
+) -> Float[np.ndarray, "frames expressions"]:
+    """Every expression so many times as far from rest; the gaze is scaled alike."""
+    return own.rest + scale * (expressions - own.rest)
+
+
+def set_expressions(
+    expressions: Float[np.ndarray, "frames expressions"], values: Mapping[str, float], names: Sequence[str]
+) -> Float[np.ndarray, "frames expressions"]:
+    """Some expressions held at a value, the others as they are.
+
+    Raises:
+        UserError: there is no expression of that name; the message lists those that there are.
+    """
+    held = expressions.copy()
+    for name, value in values.items():
+        if name not in names:
+            raise UserError(f"There is no expression '{name}': choose from {', '.join(names)}.")
+        held[:, list(names).index(name)] = value
+    return held
+
+
+def parse_expression(typed: str) -> tuple[str, float]:
+    """Read `NAME=VALUE`, such as `jawOpen=0.5`.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    name, equals, value = typed.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not equals or not np.isfinite(number):
+        raise UserError(f"'{typed}' sets no expression: write such as 'jawOpen=0.5'.")
+    return name.strip(), number
+
+
+def transfer_poses(
+    driving: Float[np.ndarray, "frames 4 4"],
+    driver: Float[np.ndarray, "driver_frames 4 4"],
+    own: Float[np.ndarray, "own_frames 4 4"],
+) -> Float[np.ndarray, "frames 4 4"]:
+    """Another person's head motion, about where the avatar's head usually is.
+
+    The other head's turn away from its mean orientation is made away from the avatar's, in camera space; its way from
+    its median place is made from the avatar's, in proportion to the two heads' distances, so that it covers the same
+    share of the picture.
+
+    Args:
+        driving: the other's head-to-camera transforms, frame by frame, in centimetres.
+        driver: the same over the whole driving clip.
+        own: the avatar's over its own clip.
+    """
+    turned = driving[:, :3, :3] @ mean_rotation(driver[:, :3, :3]).T @ mean_rotation(own[:, :3, :3])
+    usual, home = np.median(driver[:, :3, 3], axis=0), np.median(own[:, :3, 3], axis=0)
+    return rigid(turned, home + (driving[:, :3, 3] - usual) * (home[2] / usual[2]))

@@ -1,0 +1,201 @@
+"""What is drawn from a frame's track: correspondences, control pictures, noise."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stage1_edit.control_pictures import FACE_LINES, control_picture, depth, edges, face_lines, normals
+from stage1_edit.correspondences import SurfaceCorrespondences, surface_places
+from stage1_edit.frame_geometry import FrameGeometry
+from stage1_edit.starting_noise import SharedNoise
+from stage1_edit.warped_noise import FINENESS, WarpedNoise, gather, source_cells
+from tracking.cameras import project, rigid, rotation_from_vector, transform
+from tracking.clip import Intrinsics
+from tracking.head_model import HeadModel
+from tracking.proxy_mesh import head_shell
+
+SIDE = 64
+SHAPE = (4, 16, 16)
+
+
+def head(turn: float = 0.0, shift: float = 0.0) -> FrameGeometry:
+    """A head 60 cm before a camera, turned about the vertical by radians, and shifted to the right by centimetres."""
+    identity = np.zeros(len(HeadModel.load().identity_basis))
+    vertices, triangles = head_shell(identity)
+    to_camera = rigid(rotation_from_vector(np.array([0.0, turn, 0.0])), np.array([shift, 0.0, -60.0]))
+    camera = Intrinsics(1.6 * SIDE, SIDE / 2, SIDE / 2, SIDE, SIDE)
+    landmarks = project(transform(to_camera, HeadModel.load().neutral(identity).astype(np.float64)), camera)
+    return FrameGeometry(transform(to_camera, vertices), triangles, camera, landmarks, len(triangles))
+
+
+def test_a_frame_corresponds_to_itself() -> None:
+    places, seen = surface_places(head(), head(), (16, 24))
+    covered = head().seen((16, 24)).covered
+    assert np.array_equal(seen, covered) and 0.2 < seen.mean() < 0.9
+    rows, columns = np.mgrid[:16, :24]
+    itself = np.stack([(columns + 0.5) / 24, (rows + 0.5) / 16], -1)
+    np.testing.assert_allclose(places[seen], itself[seen], atol=1e-6)
+
+
+def test_a_tracked_point_is_found_again() -> None:
+    """The tip of the nose is where the track says, in a frame turned by 20 degrees."""
+    here, there = head(), head(np.radians(20))
+    places, seen = surface_places(here, there, (SIDE, SIDE))
+    column, row = here.landmarks[1].astype(int)
+    assert seen[row, column]
+    np.testing.assert_allclose(places[row, column] * SIDE, there.landmarks[1], atol=1.0)
+    assert np.linalg.norm(there.landmarks[1] - here.landmarks[1]) > 4
+
+
+def test_what_is_turned_away_is_not_seen() -> None:
+    """Of the cheek that a turn by 70 degrees hides, nothing is found; most of the other one is."""
+    here, there = head(), head(np.radians(70))
+    _, seen = surface_places(here, there, (SIDE, SIDE))
+    # The head turns its nose to the picture's right; the cheek on that side goes behind.
+    middle, height = SIDE // 2, int(here.landmarks[1, 1])
+    right, left = here.landmarks[[454, 234], 0].max(), here.landmarks[[454, 234], 0].min()
+    hidden = seen[height, int(0.5 * (middle + right)) : int(right) - 1].mean()
+    shown = seen[height, int(left) + 2 : middle - 2].mean()
+    assert hidden < 0.35 and shown > 0.8
+
+
+def test_without_a_track_nothing_corresponds() -> None:
+    _, seen = SurfaceCorrespondences([None, head()]).places(1, 0, (8, 8))
+    assert not seen.any()
+
+
+def test_a_frame_may_be_stretched() -> None:
+    """Twice the height and half the width: the same shape, in other pixels."""
+    plain, stretched = head(0.3).seen((SIDE, SIDE)).covered, head(0.3).seen((2 * SIDE, SIDE // 2)).covered
+    repeated = plain.repeat(2, axis=0)[:, ::2]
+    assert (stretched == repeated).mean() > 0.97
+
+
+def test_the_head_hides_the_shoulders_hull_whatever_the_depths() -> None:
+    """A plate 20 cm before the nose is seen around the head only."""
+    behind = head()
+    corners = np.array([[-30.0, -30, -30], [30, -30, -30], [30, 30, -30], [-30, 30, -30]])
+    plate = np.array([[0, 1, 2], [0, 2, 3]]) + len(behind.vertices)
+    both = replace(
+        behind,
+        vertices=np.concatenate([behind.vertices, corners]),
+        triangles=np.concatenate([behind.triangles, plate]),
+        _seen={},
+    )
+    alone, seen = behind.seen((SIDE, SIDE)), both.seen((SIDE, SIDE))
+    assert seen.covered.all() and np.array_equal(seen.depth[alone.covered], alone.depth[alone.covered])
+    np.testing.assert_allclose(seen.depth[~alone.covered], 30)
+
+
+def test_what_reaches_behind_the_camera_is_left_out() -> None:
+    near = replace(head(), vertices=head().vertices + np.array([0, 0, 58.0]), _seen={})
+    assert near.seen((8, 8)).triangle.shape == (8, 8)
+
+
+def test_the_nearest_point_is_white_and_what_is_not_there_black() -> None:
+    picture = depth(head(), (SIDE, SIDE))
+    covered = head().seen((SIDE, SIDE)).covered
+    assert picture.max() == pytest.approx(1) and not picture[~covered].any() and picture[covered].min() > 0.3
+    row, column, _ = np.unravel_index(picture.argmax(), picture.shape)
+    assert np.hypot(column - SIDE / 2, row - head().landmarks[1, 1]) < 5
+
+
+def test_normals_are_blue_to_the_front_red_to_the_left_and_green_up() -> None:
+    picture = normals(head(), (SIDE, SIDE))
+    covered = head().seen((SIDE, SIDE)).covered
+    rows, columns = np.nonzero(covered)
+    left, right = (columns < np.percentile(columns, 15)), (columns > np.percentile(columns, 85))
+    top, bottom = (rows < np.percentile(rows, 10)), (rows > np.percentile(rows, 90))
+    colors = picture[covered]
+    assert colors[left, 0].mean() > 0.7 > 0.3 > colors[right, 0].mean()
+    assert colors[top, 1].mean() > 0.65 > 0.45 > colors[bottom, 1].mean()
+    assert colors[:, 2].min() >= 0.45
+    np.testing.assert_allclose(picture[~covered], np.tile([0.5, 0.5, 1.0], ((~covered).sum(), 1)))
+    np.testing.assert_allclose(np.linalg.norm(picture * 2 - 1, axis=-1), 1, atol=1e-5)
+
+
+def test_lines_are_drawn_where_the_landmarks_are() -> None:
+    size = (4 * SIDE, 4 * SIDE)
+    picture = face_lines(head(), size)
+    for loop, _, color in FACE_LINES:
+        for point in loop[1:-1:3]:
+            column, row = np.rint(head().landmarks[point] * 4 - 0.5).astype(int)
+            around = picture[row - 2 : row + 3, column - 2 : column + 3]
+            assert np.abs(around - np.array(color) / 255).sum(-1).min() < 0.15, point
+    assert (picture.sum(-1) == 0).mean() > 0.7
+
+
+def test_edges_are_where_brightness_jumps() -> None:
+    image = torch.zeros(40, 40, 3)
+    image[:, 20:] = 1
+    picture = edges(image, (80, 80))
+    assert picture[:, 37:43].any(axis=(1, 2)).all()
+    picture[:, 37:43] = 0
+    assert not picture.any()
+
+
+@pytest.mark.parametrize("name", ["canny", "landmarks", "depth", "normals"])
+def test_control_pictures_have_the_diffusion_models_size(make_request: Callable, name) -> None:
+    asked = replace(make_request("make it silver"), geometry=head())
+    picture = control_picture(name, asked, (48, 56))
+    assert picture.shape == (3, 48, 56) and picture.min() >= 0 and picture.max() <= 1 and picture.std() > 0.02
+
+
+def generators(count: int) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
+def test_shared_noise_is_the_same_for_all_frames_at_all_times() -> None:
+    noise = SharedNoise(5)
+    first = noise.draw(SHAPE, generators(2), [None, None])
+    later = noise.draw(SHAPE, generators(3)[2:], [None])
+    assert torch.equal(first[0], first[1]) and torch.equal(first[0], later[0])
+    assert not torch.equal(first, SharedNoise(6).draw(SHAPE, generators(2), [None, None]))
+
+
+def test_noise_sticks_to_the_surface() -> None:
+    """A head shifted by two latent cells carries its noise along; what is around it stands still."""
+    cell = SIDE / SHAPE[2]
+    # So many centimetres at 60 are one cell; the skull's depth spoils that a little, so the face is looked at.
+    centimetres = 2 * cell * 60 / (1.6 * SIDE)
+    here, there = head(), head(shift=centimetres)
+    noise = WarpedNoise(3)
+    reference, moved = noise.draw(SHAPE, generators(2), [here, there])
+    column, row = (here.landmarks[1] / cell).astype(int)
+
+    def around(noise: torch.Tensor, column: int) -> torch.Tensor:
+        return noise[:, row - 1 : row + 2, column - 1 : column + 2].flatten()
+
+    def correlation(one: torch.Tensor, other: torch.Tensor) -> float:
+        return float(torch.corrcoef(torch.stack([one, other]))[0, 1])
+
+    assert correlation(around(reference, column), around(moved, column + 2)) > 0.6
+    assert abs(correlation(around(reference, column), around(moved, column))) < 0.5
+    torch.testing.assert_close(reference[:, :, 15], moved[:, :, 15])
+
+
+def test_warped_noise_has_unit_variance_whatever_is_met_how_often() -> None:
+    size = (SHAPE[1] * FINENESS, SHAPE[2] * FINENESS)
+    cells, known = source_cells(head(0.5), head(-0.4), size)
+    fine, own = (torch.randn(4000, *size, generator=generator) for generator in generators(2))
+    noise = gather(fine, own, torch.from_numpy(cells), torch.from_numpy(known))
+    assert 0.3 < known.mean() < 1.0
+    variance = noise.var(0)
+    assert (variance - 1).abs().max() < 0.12 and abs(float(variance.mean()) - 1) < 0.01
+
+
+def test_the_reference_gets_the_sum_of_its_own_fine_cells() -> None:
+    reference = WarpedNoise(3).draw(SHAPE, generators(1), [None])[0]
+    fine = torch.randn((4, 64, 64), generator=torch.Generator().manual_seed(3))
+    expected = fine.unfold(1, FINENESS, FINENESS).unfold(2, FINENESS, FINENESS).sum((-1, -2)) / FINENESS
+    torch.testing.assert_close(reference, expected)
+
+
+def test_what_is_new_gets_noise_of_its_own() -> None:
+    """Fully unknown: only the frame's own generator counts."""
+    fine, other, own = (torch.randn(4, 64, 64, generator=generator) for generator in generators(3))
+    cells, unknown = torch.arange(64 * 64).view(64, 64), torch.zeros(64, 64, dtype=torch.bool)
+    assert torch.equal(gather(fine, own, cells, unknown), gather(other, own, cells, unknown))

@@ -1,0 +1,94 @@
+"""Expressions and head motion for the avatar from elsewhere."""
+
+import numpy as np
+import pytest
+
+from stage2_nerf.expression_transfer import (
+    BEYOND,
+    ExpressionRange,
+    parse_expression,
+    scale_expressions,
+    set_expressions,
+    transfer_expressions,
+    transfer_poses,
+)
+from tracking.cameras import rigid, rotation_from_vector
+from tracking.errors import UserError
+
+NAMES = ("jawOpen", "eyeBlinkLeft", "eyeLookUpLeft")
+
+
+def talking(rest: float, reach: float, frames: int = 200) -> np.ndarray:
+    wave = np.clip(np.sin(np.linspace(0, 20, frames)), 0, 1)[:, None]
+    return rest + (reach - rest) * wave * np.ones(len(NAMES))
+
+
+def test_a_clip_drives_its_own_avatar_to_its_own_expressions() -> None:
+    own = talking(0.05, 0.6)
+    usual = ExpressionRange.of(own)
+    np.testing.assert_allclose(transfer_expressions(own, usual, usual, NAMES), own, atol=1e-9)
+
+
+def test_rest_becomes_rest_and_reach_becomes_reach() -> None:
+    driving, own = talking(0.2, 0.8), talking(0.0, 0.5)
+    driver, avatar = ExpressionRange.of(driving), ExpressionRange.of(own)
+    moved = transfer_expressions(np.stack([driver.rest, driver.reach]), driver, avatar, NAMES)
+    np.testing.assert_allclose(moved[0], avatar.rest, atol=1e-9)
+    np.testing.assert_allclose(moved[1, :2], avatar.reach[:2], atol=1e-9)
+    # The gaze keeps its size.
+    np.testing.assert_allclose(moved[1, 2] - moved[0, 2], driver.span[2], atol=1e-9)
+
+
+def test_the_avatar_is_not_driven_far_beyond_what_it_has_shown() -> None:
+    driver, avatar = ExpressionRange.of(talking(0.0, 0.5)), ExpressionRange.of(talking(0.0, 0.4))
+    moved = transfer_expressions(np.full((1, 3), 5.0), driver, avatar, NAMES)
+    np.testing.assert_allclose(moved[0], avatar.reach + BEYOND * avatar.span)
+
+
+def test_timing_is_kept() -> None:
+    driving, own = talking(0.1, 0.9), talking(0.0, 0.7)
+    moved = transfer_expressions(driving, ExpressionRange.of(driving), ExpressionRange.of(own), NAMES)
+    assert np.corrcoef(moved[:, 0], driving[:, 0])[0, 1] > 0.99
+
+
+def test_scale_one_changes_nothing_and_zero_is_rest() -> None:
+    own = talking(0.1, 0.6)
+    usual = ExpressionRange.of(own)
+    np.testing.assert_allclose(scale_expressions(own, usual, 1.0), own)
+    np.testing.assert_allclose(scale_expressions(own, usual, 0.0), np.broadcast_to(usual.rest, own.shape))
+
+
+def test_expressions_are_set_by_name() -> None:
+    held = set_expressions(talking(0.0, 0.5), {"jawOpen": 0.3}, NAMES)
+    assert (held[:, 0] == 0.3).all()
+    np.testing.assert_array_equal(held[:, 1:], talking(0.0, 0.5)[:, 1:])
+    with pytest.raises(UserError, match="no expression 'jaw': choose from jawOpen, eyeBlinkLeft"):
+        set_expressions(talking(0.0, 0.5), {"jaw": 0.3}, NAMES)
+
+
+@pytest.mark.parametrize("typed", ["jawOpen", "jawOpen=", "jawOpen=x", "jawOpen=nan"])
+def test_an_unreadable_expression_is_refused(typed: str) -> None:
+    with pytest.raises(UserError, match="sets no expression"):
+        parse_expression(typed)
+    assert parse_expression("jawOpen=0.5") == ("jawOpen", 0.5)
+
+
+def nodding(distance: float, tilt: float) -> np.ndarray:
+    angles = 0.2 * np.sin(np.linspace(0, 12, 90))
+    turns = rotation_from_vector(np.column_stack([angles, np.zeros(90), np.zeros(90)]))
+    resting = rotation_from_vector(np.array([0.0, tilt, 0.0]))
+    places = np.column_stack([distance / 20 * np.sin(np.linspace(0, 5, 90)), np.zeros(90), np.full(90, -distance)])
+    return rigid(turns @ resting, places)
+
+
+def test_a_clip_drives_its_own_avatar_to_its_own_poses() -> None:
+    poses = nodding(60, 0.3)
+    np.testing.assert_allclose(transfer_poses(poses, poses, poses), poses, atol=1e-9)
+
+
+def test_a_nod_stays_a_nod_about_the_avatars_own_resting_pose() -> None:
+    driving, own = nodding(120, 0.0), nodding(60, 0.4)
+    moved = transfer_poses(driving, driving, own)
+    np.testing.assert_allclose(moved[:, :3, :3], own[:, :3, :3], atol=1e-6)
+    # Twice as near, half the way: as wide in the picture.
+    np.testing.assert_allclose(moved[:, :3, 3], own[:, :3, 3], atol=1e-9)
