@@ -13,18 +13,22 @@ frames not counted:
                       milliseconds was waited for, as for other processes
     shares            of walk (where to look), fields (what is there) and accumulation in a frame's time, by
                       torch.profiler, on one more frame
+    bounds            processor milliseconds to find where the head can be met in one picture of 128 x 128: by posing
+                      the proxy's cells, as is done, or by casting the rays at the shell's mesh with Embree, which would
+                      have to be posed and built anew for every frame
     peak_megabytes    the most memory that the process has held until then: sizes are rendered in the order given
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+import trimesh
 import tyro
 from jaxtyping import Float
 from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
@@ -37,11 +41,14 @@ from timed_training import TimedTraining
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from stage2_nerf.clip_dataparser import clip_cameras
+from stage2_nerf.camera_rays import picture_rays
+from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.proxy_walk import possible_cells
 from tracking.clip import TrackedClip
 from tracking.errors import one_sentence_for_user_errors
+from tracking.proxy_mesh import head_shell
 from tracking.spread_evenly import spread_evenly
 from tracking.track import find_or_track
 
@@ -92,6 +99,7 @@ def main(arguments: Arguments) -> None:
         "device": device,
         "filled": round(filled(model, squared(cameras, 128)), 3),
         "frames": len(chosen),
+        "bounds": bounds(model, squared(cameras, 128)[:1], clip),
         "results": rows,
     }
     write_measurements(arguments.output, measurements)
@@ -211,6 +219,37 @@ def render(model: PortraitModel, cameras: Cameras, row: int) -> tuple[float, flo
     if model.device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - wall, time.process_time() - work
+
+
+def bounds(model: PortraitModel, camera: Cameras, clip: TrackedClip) -> dict[str, float]:
+    """What the two ways to bound rays take; the module says what they are."""
+    origins, directions = (rays.reshape(-1, 3).cpu().numpy() for rays in picture_rays(camera))
+    vertices, triangles = head_shell(clip.track.identity)
+    box = model.head_field.box.cpu().numpy()
+    assert camera.times is not None
+    states = model.track.resolve_pictures(camera.times.reshape(-1), None, 1, len(origins))
+    with torch.no_grad():
+        blended = model.head_field.blend(states.expression)
+    displacement = blended.displacement.cpu().numpy()
+
+    def cast() -> None:
+        mesh = trimesh.Trimesh(vertices * SCENE_UNITS_PER_CENTIMETRE, triangles, process=False)
+        mesh.ray.intersects_location(origins, directions, multiple_hits=True)
+
+    ways = {
+        "posed_cells": lambda: possible_cells(box, displacement, model.head_sampler.occupied()),
+        "embree": cast,
+    }
+    return {
+        name: round(1000 * statistics.median(processor_seconds(way) for _ in range(7)), 2) for name, way in ways.items()
+    }
+
+
+def processor_seconds(function: Callable[[], object]) -> float:
+    """What a call takes."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Table:

@@ -4,7 +4,7 @@ Cameras are camera-to-head transforms: the head stands still and the camera move
 ten centimetres. The whole clip's motion table goes to the model whatever the split, so that it can look any time up.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from nerfstudio.data.scene_box import SceneBox
 
 from stage2_nerf.clip_checks import require_sound
 from stage2_nerf.deformation import spread_displacements
-from stage2_nerf.proxy_grid import ProxyGrid, build_proxy
+from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, voxel_centres
+from stage2_nerf.proxy_shell import inside_shell, keep_near_shell, silhouettes
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.head_model import HeadModel
@@ -28,6 +29,8 @@ from tracking.regions import TORSO_LABELS, Label
 from tracking.track import find_or_track
 
 SCENE_UNITS_PER_CENTIMETRE = 0.1
+SHELL_MARGIN = 1.0
+"""How far, in centimetres, head and torso may reach out of their shells."""
 
 
 @dataclass
@@ -139,16 +142,23 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
     size = round(clip.intrinsics.width * shrink), round(clip.intrinsics.height * shrink)
     mattes = np.stack([cv2.resize(clip.matte(int(frame)), size, interpolation=cv2.INTER_AREA) for frame in seen])
     proxies: dict[str, ProxyGrid] = {}
-    for part, camera_to_space, shell, thickness in (
-        ("head", clip.track.camera_to_head, head_shell(clip.track.identity)[0], 1.0),
-        ("torso", clip.track.camera_to_torso, torso_shell()[0], 3.0),
-    ):
-        box = bounding_box(clip, seen, camera_to_space, shell, part)
-        transforms = np.linalg.inv(camera_to_space[seen])
-        transforms[:, :3, 3] *= scale
-        proxies[part] = build_proxy(
-            box * scale, config.proxy_resolution, shell * scale, mattes, transforms, clip.intrinsics, thickness * scale
-        )
+    parts = (
+        ("head", clip.track.camera_to_head[seen], head_shell(clip.track.identity), 1.0),
+        ("torso", clip.track.camera_to_torso[seen], torso_shell(), 3.0),
+    )
+    covered = np.logical_or(
+        *(silhouettes(*shell, np.linalg.inv(to_space), clip.intrinsics, size) for _, to_space, shell, _ in parts)
+    )
+    for part, camera_to_space, shell, thickness in parts:
+        box = bounding_box(clip, seen, camera_to_space, shell[0], part)
+        to_camera = np.linalg.inv(camera_to_space)
+        points = voxel_centres(box, config.proxy_resolution)
+        inside = inside_shell(points, *shell, SHELL_MARGIN)
+        near = keep_near_shell(points, inside, mattes, covered, to_camera, clip.intrinsics)
+        to_camera[:, :3, 3] *= scale
+        resolution, surface = config.proxy_resolution, shell[0] * scale
+        proxy = build_proxy(box * scale, resolution, surface, mattes, to_camera, clip.intrinsics, thickness * scale)
+        proxies[part] = replace(proxy, hull=proxy.hull & torch.from_numpy(near).view(proxy.hull.shape))
     displacement = spread_displacements(
         neutral * scale,
         model.expression_deltas * scale,
@@ -166,7 +176,7 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
 def bounding_box(
     clip: TrackedClip,
     frames: Int64[np.ndarray, "seen"],
-    camera_to_space: Float[np.ndarray, "frames 4 4"],
+    camera_to_space: Float[np.ndarray, "seen 4 4"],
     shell: Float[np.ndarray, "vertices 3"],
     part: str,
 ) -> Float[np.ndarray, "2 3"]:
@@ -177,18 +187,18 @@ def bounding_box(
     """
     camera = clip.intrinsics
     low, high = [shell.min(0)], [shell.max(0)]
-    for frame in frames:
+    for frame, to_space in zip(frames, camera_to_space, strict=True):
         labels = clip.labels(int(frame))
         is_torso = np.isin(labels, [int(label) for label in TORSO_LABELS])
         row, column = np.nonzero(is_torso if part == "torso" else (labels != Label.BACKGROUND) & ~is_torso)
         if len(row) < 50:
             continue
-        depth = -np.linalg.inv(camera_to_space[frame])[2, 3]
+        depth = -np.linalg.inv(to_space)[2, 3]
         points = np.stack([column + 0.5 - camera.center_x, camera.center_y - row - 0.5], axis=1) * (
             depth / camera.focal_length
         )
         points = np.concatenate([points, np.full((len(points), 1), -depth)], axis=1)
-        points = points @ camera_to_space[frame, :3, :3].T + camera_to_space[frame, :3, 3]
+        points = points @ to_space[:3, :3].T + to_space[:3, 3]
         low.append(np.append(np.percentile(points[:, :2], 0.5, axis=0) - 1.5, np.inf))
         high.append(np.append(np.percentile(points[:, :2], 99.5, axis=0) + 1.5, -np.inf))
     return np.stack([np.min(low, axis=0), np.max(high, axis=0)])

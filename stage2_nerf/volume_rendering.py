@@ -5,6 +5,7 @@ Head and torso are composited as one medium: whatever is in front hides what is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,14 +87,15 @@ def composite_tensors(rays: int, parts: Sequence[FieldSamples]) -> CompositedRay
 
 def composite_compiled(rays: int, first: FieldSamples, second: FieldSamples) -> CompositedRays:
     """The same by a compiled loop, on the CPU: each part's samples are in order already, and only merged."""
-    arrays = []
+    arrays: list[Any] = []
     for part in (first, second):
         row = np.full(rays, -1, np.int64)
         row[part.segments.ray.numpy()] = np.arange(len(part.segments.ray))
         arrays += [row, part.segments.edges.numpy(), part.density.numpy(), part.colours.contiguous().numpy()]
     channels = first.colours.shape[-1]
     seen = np.zeros((rays, channels + 2), np.float32)
-    in_slices(lambda start, stop: accumulate_two(start, stop, *arrays, seen), rays)
+    accumulate: Any = accumulate_two
+    in_slices(lambda start, stop: accumulate(start, stop, *arrays, seen), rays)
     foreground, accumulation, depth = torch.from_numpy(seen).split([channels, 1, 1], dim=-1)
     return CompositedRays(foreground, accumulation, depth)
 
