@@ -9,7 +9,8 @@ from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
 from nerfstudio.plugins.types import MethodSpecification
 
 from stage2_nerf.optimizer import FusedAdamConfig
-from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.trainer import PortraitEditTrainerConfig
 
 BASE = PortraitEditTrainerConfig(
     method_name="portrait-edit",

@@ -33,8 +33,8 @@ from nerfstudio.configs.method_configs import all_methods
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig, PortraitEditTrainerConfig
-from stage2_nerf.trainer import PortraitTrainer
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.trainer import PortraitEditTrainerConfig, PortraitTrainer
 from tracking.errors import one_sentence_for_user_errors
 from tracking.track import find_or_track
 

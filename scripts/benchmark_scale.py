@@ -43,7 +43,8 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage2_nerf.frame_record import FrameLayout
 from stage2_nerf.frame_store import FileFrames
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig, PortraitEditTrainerConfig
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.trainer import PortraitEditTrainerConfig
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import one_sentence_for_user_errors
 from tracking.spread_evenly import spread_evenly

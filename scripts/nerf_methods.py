@@ -17,7 +17,8 @@ from reconstruction_quality import HELD_OUT_INTERVAL
 
 from stage2_nerf.datamanager import PortraitDataManagerConfig
 from stage2_nerf.optimizer import FusedAdamConfig
-from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.trainer import PortraitEditTrainerConfig
 from tracking.clip import TrackedClip
 
 OURS = "portrait-edit"

@@ -12,33 +12,27 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
 from nerfstudio.utils.rich_utils import CONSOLE
 
-from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
+from stage1_edit.choose_editor import EditorConfig, choose_editor, resolve_editor_name
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.checkpoints import clip_entry, fitting_state
-from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.live_editing import LiveEditing, is_live, record_prompts
-from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
 from stage2_nerf.run_diary import RunDiary
 from stage2_nerf.run_page import RunFacts
-from stage2_nerf.several_processes import ParallelTraining, is_first, join_processes
-from stage2_nerf.sizes import Size, apply_size, resolve_size
+from stage2_nerf.several_processes import ParallelTraining, is_first
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
-from stage2_nerf.trainer import PortraitTrainer
 from tracking.clip import TrackedClip
-from tracking.errors import UserError, one_sentence_for_user_errors, writing_failed
-from tracking.track import find_or_track
+from tracking.errors import UserError, one_sentence_for_user_errors
 
 # A checkpoint holds the schedulers' learning rates as numpy numbers, which torch >= 2.6 refuses to load unless told
 # that they are harmless. nerfstudio imports this module before it loads any checkpoint of ours.
@@ -84,83 +78,6 @@ class PortraitEditPipelineConfig(VanillaPipelineConfig):
         if self.prompts or not self.model.prompt:
             return self.prompts
         return (EditPrompt.split(self.model.prompt),)
-
-
-@dataclass
-class PortraitEditTrainerConfig(TrainerConfig):
-    """nerfstudio's training loop, unchanged; but first it is seen whether what is asked can be done."""
-
-    _target: type = field(default_factory=lambda: PortraitTrainer)
-    size: Size = "auto"
-    """How large an avatar, trained on how much at a time; auto takes the GPU's size if there is CUDA, else the CPU's.
-    It changes settings that are still as they come (`stage2_nerf.sizes`), never what you state."""
-    takes_prompts: tyro.conf.Suppress[bool] = True
-    """Whether the method edits; else it only reconstructs."""
-    cpu_processes: tyro.conf.Suppress[int] = 1
-    """Filled in: `machine.num_devices` on a CPU, where nerfstudio itself starts no processes."""
-
-    def setup(self, **kwargs: Any) -> PortraitTrainer:
-        """The trainer. On a CPU the other processes of the run are started first."""
-        if self.cpu_processes > 1 and not dist.is_initialized():
-            join_processes(self, self.cpu_processes)
-            kwargs["world_size"] = self.cpu_processes
-        if self.machine.device_type == "cuda" and kwargs.get("world_size", 1) > 1:
-            # nerfstudio leaves all processes on the first GPU, which is where torch would exchange what they tell.
-            torch.cuda.set_device(kwargs["local_rank"])
-        trainer = super().setup(**kwargs)
-        assert isinstance(trainer, PortraitTrainer)
-        return trainer
-
-    def save_config(self) -> None:
-        """Check the input, tracking it if need be, and only then make the run's folder."""
-        with one_sentence_for_user_errors():
-            self.check()
-        assert isinstance(self.pipeline, PortraitEditPipelineConfig)
-        for group in self.optimizers.values():
-            # Step sizes have fallen when the reconstruction ends, however long it was asked to be.
-            group["scheduler"].max_steps = self.pipeline.reconstruction_steps
-        with one_sentence_for_user_errors():
-            try:
-                super().save_config()
-            except OSError as error:
-                raise writing_failed(self.get_base_dir(), error) from error
-        if self.machine.device_type == "cpu":
-            self.cpu_processes, self.machine.num_devices = self.machine.num_devices, 1
-
-    def check(self) -> None:
-        """See whether the data can be used and the prompts followed.
-
-        Raises:
-            UserError: they cannot; the message says what to do.
-        """
-        pipeline = self.pipeline
-        assert isinstance(pipeline, PortraitEditPipelineConfig)
-        prompts = pipeline.all_prompts()
-        if prompts and not self.takes_prompts:
-            raise UserError(
-                f"{self.method_name} only reconstructs: give the prompts to `ns-train portrait-edit`, which goes on "
-                "from its run with --load-dir."
-            )
-        for prompt in prompts:
-            prompt.check()
-        device = torch.device(self.machine.device_type)
-        if prompts:
-            # Resolved here, and so told once and recorded in the run's config.yml.
-            pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
-            check_editor(pipeline.editor, prompts)
-        require_devices(self.machine)
-        require_writable(self.output_dir)
-        data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
-        if data == Path():
-            raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
-        clip = find_or_track(data)
-        require_sound(clip)
-        warning = require_enough(clip)
-        if warning:
-            CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)
-        pipeline.datamanager.data = clip.root.resolve()
-        self.size = resolve_size(self.size, device)
-        apply_size(self, self.size)
 
 
 class PortraitEditPipeline(VanillaPipeline):

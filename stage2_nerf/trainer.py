@@ -3,16 +3,27 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from nerfstudio.engine.trainer import Trainer
+import torch.distributed as dist
+import tyro
+from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.decorators import check_main_thread
+from nerfstudio.utils.rich_utils import CONSOLE
 
+from stage1_edit.choose_editor import check_editor, resolve_editor_name
+from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.live_editing import LIVE_STEPS, is_live
+from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.optimizer import FittingOptimizers
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
+from stage2_nerf.several_processes import join_processes
+from stage2_nerf.sizes import Size, apply_size, resolve_size
 from tracking.errors import ResumableError, UserError, one_sentence_for_user_errors, writing_failed
+from tracking.track import find_or_track
 
 LOWER_WHEN_TRAINING = (
     "--pipeline.datamanager.train-num-rays-per-batch, --pipeline.model.eval-num-rays-per-chunk (the rays rendered at "
@@ -21,6 +32,83 @@ LOWER_WHEN_TRAINING = (
 LOWER_WHEN_LOADING = "--pipeline.datamanager.most-in-memory, or the pictures' size (`portrait-track --size`)"
 TORCH_CANNOT_WRITE = ("inline_container", "iostream error")
 """What torch's writer says, in C++, when the system refuses to write."""
+
+
+@dataclass
+class PortraitEditTrainerConfig(TrainerConfig):
+    """nerfstudio's training loop, unchanged; but first it is seen whether what is asked can be done."""
+
+    _target: type = field(default_factory=lambda: PortraitTrainer)
+    size: Size = "auto"
+    """How large an avatar, trained on how much at a time; auto takes the GPU's size if there is CUDA, else the CPU's.
+    It changes settings that are still as they come (`stage2_nerf.sizes`), never what you state."""
+    takes_prompts: tyro.conf.Suppress[bool] = True
+    """Whether the method edits; else it only reconstructs."""
+    cpu_processes: tyro.conf.Suppress[int] = 1
+    """Filled in: `machine.num_devices` on a CPU, where nerfstudio itself starts no processes."""
+
+    def setup(self, **kwargs: Any) -> "PortraitTrainer":
+        """The trainer. On a CPU the other processes of the run are started first."""
+        if self.cpu_processes > 1 and not dist.is_initialized():
+            join_processes(self, self.cpu_processes)
+            kwargs["world_size"] = self.cpu_processes
+        if self.machine.device_type == "cuda" and kwargs.get("world_size", 1) > 1:
+            # nerfstudio leaves all processes on the first GPU, which is where torch would exchange what they tell.
+            torch.cuda.set_device(kwargs["local_rank"])
+        trainer = super().setup(**kwargs)
+        assert isinstance(trainer, PortraitTrainer)
+        return trainer
+
+    def save_config(self) -> None:
+        """Check the input, tracking it if need be, and only then make the run's folder."""
+        with one_sentence_for_user_errors():
+            self.check()
+        assert isinstance(self.pipeline, PortraitEditPipelineConfig)
+        for group in self.optimizers.values():
+            # Step sizes have fallen when the reconstruction ends, however long it was asked to be.
+            group["scheduler"].max_steps = self.pipeline.reconstruction_steps
+        with one_sentence_for_user_errors():
+            try:
+                super().save_config()
+            except OSError as error:
+                raise writing_failed(self.get_base_dir(), error) from error
+        if self.machine.device_type == "cpu":
+            self.cpu_processes, self.machine.num_devices = self.machine.num_devices, 1
+
+    def check(self) -> None:
+        """See whether the data can be used and the prompts followed.
+
+        Raises:
+            UserError: they cannot; the message says what to do.
+        """
+        pipeline = self.pipeline
+        assert isinstance(pipeline, PortraitEditPipelineConfig)
+        prompts = pipeline.all_prompts()
+        if prompts and not self.takes_prompts:
+            raise UserError(
+                f"{self.method_name} only reconstructs: give the prompts to `ns-train portrait-edit`, which goes on "
+                "from its run with --load-dir."
+            )
+        for prompt in prompts:
+            prompt.check()
+        device = torch.device(self.machine.device_type)
+        if prompts:
+            # Resolved here, and so told once and recorded in the run's config.yml.
+            pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
+            check_editor(pipeline.editor, prompts)
+        require_devices(self.machine)
+        require_writable(self.output_dir)
+        data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
+        if data == Path():
+            raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
+        clip = find_or_track(data)
+        require_sound(clip)
+        warning = require_enough(clip)
+        if warning:
+            CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)
+        pipeline.datamanager.data = clip.root.resolve()
+        self.size = resolve_size(self.size, device)
+        apply_size(self, self.size)
 
 
 class PortraitTrainer(Trainer):

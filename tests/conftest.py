@@ -15,7 +15,7 @@ from tracking.video import VideoReader
 from tracking.video_writer import VideoWriter
 
 if TYPE_CHECKING:
-    from stage2_nerf.pipeline import PortraitEditTrainerConfig
+    from stage2_nerf.trainer import PortraitEditTrainerConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TINY_FRAMES = 16
@@ -54,7 +54,8 @@ def tiny_preset() -> "PortraitEditTrainerConfig":
     # Importing nerfstudio takes as long as all tests that need none of it together.
     from nerfstudio.configs.method_configs import all_methods
 
-    from stage2_nerf.pipeline import PortraitEditPipelineConfig, PortraitEditTrainerConfig
+    from stage2_nerf.pipeline import PortraitEditPipelineConfig
+    from stage2_nerf.trainer import PortraitEditTrainerConfig
 
     config = deepcopy(all_methods["portrait-edit"])
     assert isinstance(config, PortraitEditTrainerConfig)

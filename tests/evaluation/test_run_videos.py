@@ -24,7 +24,7 @@ from tracking.errors import UserError
 from tracking.video import VideoReader
 
 if TYPE_CHECKING:
-    from stage2_nerf.pipeline import PortraitEditTrainerConfig
+    from stage2_nerf.trainer import PortraitEditTrainerConfig
 
 HAIR = EditPrompt("make it silver", "hair")
 QUICK = MetricsConfig(flow_distances=(1,), matte_interval=0)

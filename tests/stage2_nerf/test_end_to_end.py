@@ -27,9 +27,10 @@ from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditTrainerConfig
+from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render import RenderConfig, render_video
 from stage2_nerf.style_mix import style_name
+from stage2_nerf.trainer import PortraitEditTrainerConfig
 from stage2_nerf.training_record import read_record
 from tracking.clip import HeadTrack, TrackedClip
 from tracking.video import VideoReader
