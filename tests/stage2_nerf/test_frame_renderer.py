@@ -169,6 +169,18 @@ def test_with_a_backdrop_nothing_of_the_scene_is_left(model, tiny_clip: TrackedC
     assert np.abs(over - picture).max() <= 2
 
 
+def test_a_run_renders_the_video_of_every_prompt(model, tiny_clip: TrackedClip, frames, tmp_path: Path) -> None:
+    from stage2_nerf.run_diary import RunDiary
+
+    written = RunDiary(tmp_path, None).render(model, tiny_clip, (HAIR, STATUE))
+    assert [path.name for path in written] == ["1-hair-make-it-silver.mp4", "2-turn-him-into-a-bronze-statue.mp4"]
+    for path in written:
+        assert [frame.timestamp for frame in VideoReader(path)] == [frame.timestamp for frame in frames]
+    # A source that has gone costs the video alone.
+    gone = replace(tiny_clip, source=replace(tiny_clip.source, path=str(tmp_path / "gone.mp4")))
+    assert RunDiary(tmp_path, None).render(model, gone, (HAIR,)) == []
+
+
 def test_frames_without_the_person_stay_as_they_are(model, tiny_clip: TrackedClip, frames) -> None:
     from stage2_nerf.frame_renderer import FrameRenderer, look_of
 

@@ -28,7 +28,8 @@ def trainer(tmp_path: Path) -> PortraitTrainer:
     trainer.pipeline = Bare(3, 4)  # pyright: ignore
     trainer.optimizers = type("None yet", (), {"optimizers": {}, "schedulers": {}})()
     trainer.grad_scaler = torch.amp.GradScaler("cpu", enabled=False)  # pyright: ignore
-    trainer.config = type("Settings", (), {"save_only_latest_checkpoint": True})()
+    settings = {"save_only_latest_checkpoint": True, "is_viewer_enabled": lambda self: False}
+    trainer.config = type("Settings", (), settings)()
     return trainer
 
 
