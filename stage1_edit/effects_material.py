@@ -30,6 +30,9 @@ from tracking.regions import Label
 
 Texture = Callable[[Portrait, Picture], Picture]
 
+HOLLOW = 0.25
+"""How much darker than its surroundings the inside of an open mouth is carved; teeth are not."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -112,9 +115,8 @@ def carved_shading(portrait: Portrait, relief: float) -> Plane:
     # L* + 16 is proportional to the cube root of luminance: a ratio of reflectances is a ratio of these.
     flat = (lightness + 0.16) / (albedo / covered + 0.16) - 1
     flat = 0.5 * np.tanh(flat / 0.5)
-    # Statues have no pupils to speak of, and brows of the same metal.
-    flat = flat * (1 - 0.55 * parts["eyes"] - 0.3 * parts["brows"])
-    flat = mix(flat, portrait.blur(flat, 0.01), 0.7 * parts["eyes"])
+    # Brows are of the same metal; irises stay, as if incised: where they look is part of the expression.
+    flat = flat * (1 - 0.3 * parts["brows"])
     broad = portrait.blur_inside(flat, 0.07)
     detail = flat - broad
     energy = np.sqrt(portrait.blur_inside(detail * detail, 0.1))
@@ -122,6 +124,10 @@ def carved_shading(portrait: Portrait, relief: float) -> Plane:
     fine = flat - portrait.blur_inside(flat, 0.012)
     fine = fine / (np.sqrt(portrait.blur_inside(fine * fine, 0.08)) + 0.06)
     combined = 0.55 * np.tanh(1.6 * broad) + 0.2 * np.tanh(detail) + 0.1 * relief * np.tanh(fine)
+    # Evened out, these would hardly show: eyes have their own light and shade, and an open mouth is a hollow.
+    combined = mix(combined, 0.9 * flat, 0.8 * parts["eyes"])
+    hollow = portrait.blur((portrait.labels == Label.MOUTH_INTERIOR).astype(np.float32), 0.004)
+    combined = combined - HOLLOW * hollow * smoothstep(0.45, 0.15, lightness)
     return np.clip(0.5 + combined, 0, 1).astype(np.float32)
 
 
