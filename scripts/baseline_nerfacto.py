@@ -3,8 +3,8 @@
 It is not handicapped. It sees the same rays as the avatar, is laid over each frame's own background and compared with
 the filmed frame as the avatar is, is told the opacity by the same matte loss, and looks only inside the person's box,
 which spares it the contraction of unbounded space. Its density starts a hundred times higher than registered, at the
-model's own default: with the registered one the small size collapsed to nothing, at 14 dB. Everything else is nerfstudio's own: networks, proposal sampling and its losses, appearance embeddings,
-pose refinement, learning rates.
+model's own default: with the registered one the small size collapsed to nothing, at 14 dB. Everything else is
+nerfstudio's own: networks, proposal sampling and its losses, appearance embeddings, pose refinement, learning rates.
 """
 
 from copy import deepcopy
