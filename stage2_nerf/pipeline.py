@@ -297,6 +297,8 @@ class PortraitEditPipeline(VanillaPipeline):
             return
         self.save_checkpoint(trainer.step)
         self.finish(trainer.step)
+        if self.diary is not None:
+            self.diary.rest()
         self.live.rest()
 
     def note(self, phase: str, step: int, steps: int, edited_frames: int) -> None:

@@ -36,11 +36,19 @@ class RunDiary:
         self.folder = folder
         self._record = TrainingRecord(folder, earlier)
         self._begin = time.monotonic()
+        self._resting_since: float | None = None
         # Tensors: to ask a GPU for a number at every step would make training wait for it.
         self._latest: list[Tensor] = []
 
+    def rest(self) -> None:
+        """Training pauses until the next note: the time until then is nobody's."""
+        self._resting_since = time.monotonic()
+
     def note(self, phase: str, step: int, psnr_in_matte: Float[Tensor, ""], edited_frames: int, is_last: bool) -> None:
         """Note a training step; every so many are written down as one moment, and the last of a phase in any case."""
+        if self._resting_since is not None:
+            self._begin += time.monotonic() - self._resting_since
+            self._resting_since = None
         self._latest.append(psnr_in_matte)
         if step % STEPS_BETWEEN_MOMENTS and not is_last:
             return

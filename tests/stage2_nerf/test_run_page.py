@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from stage1_edit.edited_frames import folder_name
 from stage1_edit.prompts import EditPrompt
@@ -84,3 +85,20 @@ def test_the_commands_survive_a_shell(facts: RunFacts) -> None:
 def test_a_record_is_lines_of_json(tmp_path: Path) -> None:
     TrainingRecord(tmp_path).add(TrainingMoment("", 1, 0.1, 20.0))
     assert json.loads((tmp_path / RECORD_NAME).read_text())["psnr_in_matte"] == 20.0
+
+
+def test_time_spent_waiting_for_a_prompt_is_not_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stage2_nerf import run_diary
+
+    clock = [0.0]
+    monkeypatch.setattr(run_diary.time, "monotonic", lambda: clock[0])
+    diary = run_diary.RunDiary(tmp_path, None)
+    clock[0] = 2.0
+    diary.note("", 20, torch.tensor(20.0), 0, is_last=True)
+    diary.rest()
+    clock[0] = 1000.0
+    diary.note("bronze", 1, torch.tensor(20.0), 0, is_last=False)
+    clock[0] = 1003.0
+    diary.note("bronze", 20, torch.tensor(22.0), 0, is_last=False)
+    assert [moment.seconds for moment in read_record(tmp_path)] == [2.0, 5.0]
+    assert read_record(tmp_path)[1].psnr_in_matte == 21.0
