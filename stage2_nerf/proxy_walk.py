@@ -4,8 +4,7 @@ It gives what `ProxySampler.walk` gives with tensors, and is tested against it. 
 in registers, because steps through cells where nothing can be are skipped without looking anything up.
 
 It does not end where the proxy lets no light through any more: the proxy holds the highest density of late, and the
-field's surface may lie deeper. On carphone, ending it at a transmittance of 1e-4 cost 0.2 dB and saved a tenth of the
-time. Rays end where the fields themselves say so: `volume_rendering.used_up`.
+field's surface may lie deeper. Rays end where the fields themselves say so: `volume_rendering.used_up`.
 """
 
 import math
