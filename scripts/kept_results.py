@@ -11,6 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from measuring import use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -51,9 +52,11 @@ def measure_each(
     if not missing:
         return {name: result for name, result in results.items() if result is not None}
     # Libraries read these once, when they are loaded, so the new processes must find them.
-    os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
+    limits = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     context = multiprocessing.get_context("spawn")
     with (
+        # This process keeps its own: numba refuses another number once its threads run.
+        mock.patch.dict(os.environ, limits),
         context.Pool(max(1, min(processes, len(missing))), maxtasksperchild=1) as pool,
         CONSOLE.status(f"Measuring {', '.join(name for _, name, _, _ in missing)}: {folder}/*.log tell how far it is"),
     ):
