@@ -27,7 +27,7 @@ from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConf
 from stage2_nerf.live_editing import LiveEditing, is_live, record_prompts
 from stage2_nerf.portrait_model import PortraitModel, PortraitModelConfig
 from stage2_nerf.run_diary import RunDiary
-from stage2_nerf.run_page import RunFacts
+from stage2_nerf.run_page import RunFacts, write_run_page
 from stage2_nerf.several_processes import ParallelTraining, is_first
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
@@ -324,9 +324,7 @@ class PortraitEditPipeline(VanillaPipeline):
             ("Device", str(self.device)),
         ]
         source, editor = Path(self.clip.source.path), config.editor.label() if prompts else ""
-        page = self.diary.write_page(
-            RunFacts(self.run_folder, self.clip.root, source, prompts, editor, tuple(settings))
-        )
+        page = write_run_page(RunFacts(self.run_folder, self.clip.root, source, prompts, editor, tuple(settings)))
         for path in (*written, page):
             CONSOLE.print(f"Wrote {path}", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind beside its checkpoints: how training went, the videos it was made for, a page about both."""
+"""What a run leaves behind beside its checkpoints: how training went, and the videos that it was made for."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,6 @@ from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.render_looks import ChosenLooks
 from stage2_nerf.render_motion import ExpressionChange, OwnMotion
 from stage2_nerf.render_output import write_video
-from stage2_nerf.run_page import RunFacts, write_run_page
 from stage2_nerf.training_record import TrainingMoment, TrainingRecord
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
@@ -77,7 +76,3 @@ class RunDiary:
             else:
                 written.append(path)
         return written
-
-    def write_page(self, facts: RunFacts) -> Path:
-        """Make the run's page."""
-        return write_run_page(facts)
