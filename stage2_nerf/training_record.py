@@ -25,6 +25,8 @@ class TrainingMoment:
     """Of the rays since the moment before, in decibels: against filmed frames, or against edited ones."""
     edited_frames: int = 0
     """Edits made in this phase so far."""
+    network_evaluations: int = 0
+    """How often the editor asked a network for one picture in this phase so far."""
 
 
 class TrainingRecord:
