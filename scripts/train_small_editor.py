@@ -34,7 +34,7 @@ from small_editor_vocabulary import PROMPTS
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 CONSOLE = Console()
-CHECKPOINT_SECONDS = 180.0
+CHECKPOINT_SECONDS = 90.0
 """Of processor time between checkpoints."""
 
 
