@@ -35,6 +35,14 @@ class ScheduleConfig:
     edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
     """Keyframes from noise, then rounds from the avatar's renders, within a budget."""
 
+    def check(self) -> None:
+        """See whether the settings make sense.
+
+        Raises:
+            UserError: they do not; the message says which to change.
+        """
+        self.edit_then_fit.check()
+
     @property
     def train_on_unedited(self) -> bool:
         """Whether frames are trained on before they are edited."""

@@ -175,6 +175,8 @@ class SurfaceStarts:
         """Gather, before some frames are edited, from those that have been."""
         file = self.file if is_round else None
         kept = None if file is None else SurfaceChange.load(file, number)
+        if kept is not None:
+            self._texels = kept.texels
         if kept is None:
             chosen = [frame for frame in self.views if frame in done][: self.most_views]
             kept = self._gather(chosen) if chosen else None
