@@ -57,6 +57,8 @@ class DatasetUpdater:
     """Frames given to the editor together."""
     geometry: Callable[[int], FrameGeometry] | None = None
     """The tracked shape in a frame, for editors that use it."""
+    number: Callable[[int], int] | None = None
+    """A frame's number in the source video; its own where none is given."""
     edited: set[int] = field(default_factory=set)
     """The frames edited so far: the only ones to train on. Start with those that an earlier run left."""
     on_progress: Callable[[int, int], None] | None = None
@@ -79,6 +81,9 @@ class DatasetUpdater:
         edits = self.editor.edit(requests)
         self.edits_made += len(requests)
         for frame, request, edit in zip(batch, requests, edits, strict=True):
+            if edit is None:
+                # What the frame shows so far, its last edit or nothing to train on, stays.
+                continue
             mask = region_mask(request.labels, request.matte, self.prompt.region)
             self.frames.replace(frame, composite(edit, request.original, mask))
             self.edited.add(frame)
@@ -90,5 +95,7 @@ class DatasetUpdater:
         matte, labels = self.frames.matte(frame), self.frames.labels(frame)
         geometry = None if self.geometry is None else self.geometry(frame)
         return EditRequest(
-            self.prompt, original, render, matte, labels, noise_level, self.generator, frame=frame, geometry=geometry
+            *(self.prompt, original, render, matte, labels, noise_level, self.generator),
+            frame=frame if self.number is None else self.number(frame),
+            geometry=geometry,
         )

@@ -145,6 +145,7 @@ class StyleTraining:
                 edited=self.edited,
                 batch_size=frames_at_once,
                 geometry=self.geometry,
+                number=lambda row: int(datamanager.frame_numbers[row]),
             )
 
     def begin(self) -> None:
