@@ -20,6 +20,7 @@ from evaluation.editing_alone import edit_alone
 from evaluation.measurement import Picture
 from evaluation.static_nerf import StaticNerf, StaticNerfConfig
 from stage1_edit.edited_frames import EditedFrames
+from stage1_edit.editing_cost import evaluations_so_far
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.finished_run import load_run
@@ -45,6 +46,11 @@ class CountingEditor:
         """Edit, and count."""
         self.evaluations += len(requests)
         return self.editor.edit(requests)
+
+    @property
+    def network_evaluations(self) -> int:
+        """How often a network was asked for one picture; 0 of an editor without one."""
+        return evaluations_so_far(self.editor)
 
     def check(self, prompt: EditPrompt) -> None:
         """As the editor itself."""

@@ -105,7 +105,6 @@ class StaticNerf:
             _Frames(self.frames),
             self.render,
             prompt,
-            generator,
         )
         for _ in track(range(config.edit_steps), "Editing the static scene"):
             updater.step()

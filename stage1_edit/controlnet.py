@@ -17,7 +17,7 @@ from stage1_edit.diffusion_editor import EditBatch
 from stage1_edit.diffusion_pictures import Latents
 from stage1_edit.diffusion_weights import DiffusionModel
 from stage1_edit.guided_network import GuidedNetwork, Residuals
-from stage1_edit.sdedit import described
+from stage1_edit.sdedit import described, described_branches
 from stage1_edit.text_features import TextEncoding, TextFeatures
 from tracking.errors import UserError
 
@@ -80,6 +80,11 @@ class ControlNet:
         """Take loaded weights, with one ControlNet for each control."""
         self.config = config
         self.model = model
+
+    @property
+    def branches(self) -> int:
+        """As of the text-to-image model without ControlNets; these are not counted."""
+        return described_branches(self.config, self.model)
 
     def network(self, batch: EditBatch, encoding: TextEncoding, autoencoder: Autoencoder) -> GuidedNetwork:
         """The U-Net asked with the text and without, both times with the ControlNets' residuals."""

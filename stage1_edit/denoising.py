@@ -37,22 +37,28 @@ class NoiseSchedule:
     timesteps: Float[Tensor, "steps"]
 
 
-def schedule_from(scheduler: Any, sampling_steps: int, noise_level: float, device: torch.device) -> NoiseSchedule:
-    """Cut the way from a noise level down to 0 into steps, as many at every level.
+def schedule_from(
+    scheduler: Any, sampling_steps: int, noise_level: float, device: torch.device, steps_by_level: bool = False
+) -> NoiseSchedule:
+    """Cut the way from a noise level down to 0 into steps, as many at every level or as many as the level's share.
 
-    So that a small change is made as carefully as a large one, the full process is cut into `sampling_steps /
-    noise_level` steps, of which the last `sampling_steps` are taken (Instruct-NeRF2NeRF does the same). Schedulers made
-    for a few steps at distilled timesteps (LCM, TCD) are told the level and choose the timesteps themselves.
+    As many: so that a small change is made as carefully as a large one, the full process is cut into `sampling_steps /
+    noise_level` steps, of which the last `sampling_steps` are taken (Instruct-NeRF2NeRF does the same). By level: the
+    full process is cut into `sampling_steps`, of which the last `sampling_steps * noise_level` are taken (SDEdit's way,
+    and that of diffusers' image-to-image pipelines), which costs that much less. Schedulers made for a few steps at
+    distilled timesteps (LCM, TCD) are told the level and choose the timesteps themselves.
 
     Args:
         scheduler: any of diffusers'; it is copied, not changed. Those of second order ask the network twice a step.
         noise_level: in (0, 1].
+        steps_by_level: whether a weaker edit takes fewer steps; one at least.
     """
     scheduler = copy.deepcopy(scheduler)
     trained = int(scheduler.config.num_train_timesteps)
     options = inspect.signature(scheduler.set_timesteps).parameters
+    taken = steps_at(sampling_steps, noise_level)
     if "strength" in options and "original_inference_steps" in options:
-        sampling_steps = max(1, min(sampling_steps, int(trained * noise_level)))
+        sampling_steps = max(1, min(taken if steps_by_level else sampling_steps, int(trained * noise_level)))
         # The distilled schedule is refined where it has fewer timesteps below the level than are asked for.
         distilled = next(
             count
@@ -61,13 +67,22 @@ def schedule_from(scheduler: Any, sampling_steps: int, noise_level: float, devic
         )
         scheduler.set_timesteps(sampling_steps, device=device, original_inference_steps=distilled, strength=noise_level)
         return NoiseSchedule(scheduler, scheduler.timesteps)
-    steps = min(round(sampling_steps / noise_level), trained)
-    skipped = max(0, min(round(steps * (1 - noise_level)), steps - 1))
+    if steps_by_level:
+        steps = sampling_steps
+        skipped = steps - taken
+    else:
+        steps = min(round(sampling_steps / noise_level), trained)
+        skipped = max(0, min(round(steps * (1 - noise_level)), steps - 1))
     scheduler.set_timesteps(steps, device=device)
     first = skipped * getattr(scheduler, "order", 1)
     if first > 0 and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(first)
     return NoiseSchedule(scheduler, scheduler.timesteps[first:])
+
+
+def steps_at(sampling_steps: int, noise_level: float) -> int:
+    """How many of a full process' steps an edit at a noise level takes, if it takes the level's share; one at least."""
+    return max(1, round(sampling_steps * noise_level))
 
 
 def noised(schedule: NoiseSchedule, start: Latents | None, noise: Latents) -> Latents:

@@ -44,9 +44,18 @@ class EditBatch:
     def fidelity(self) -> float:
         return self.requests[0].fidelity
 
+    @property
+    def steps_by_level(self) -> bool:
+        return self.requests[0].steps_by_level
+
 
 class EditingMethod(Protocol):
     """What one way of editing adds to the loop: which conditions the network is asked under."""
+
+    @property
+    def branches(self) -> int:
+        """How many conditions it is asked under at every step, for each frame."""
+        ...
 
     def network(self, batch: EditBatch, encoding: TextEncoding, autoencoder: Autoencoder) -> GuidedNetwork:
         """The network that will denoise these frames."""
@@ -87,6 +96,15 @@ class DiffusionEditor:
     def check(self, prompt: EditPrompt) -> None:
         """Any text will do; what is over the text encoder's limit is told now."""
         self._encoding(prompt.text)
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        """How often the network will be asked for one picture while so many frames are edited, anchors included."""
+        if frames < 1 or noise_level <= 0:
+            return 0
+        scheduler, steps = self.model.pipeline.scheduler, self.config.sampling_steps
+        schedule = schedule_from(scheduler, steps, noise_level, self.model.device, steps_by_level)
+        asked = frames + self.anchors.count * -(-frames // self.config.frames_at_once)
+        return asked * self.method.branches * len(schedule.timesteps)
 
     @torch.no_grad()
     def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
@@ -153,7 +171,8 @@ class DiffusionEditor:
         """Denoise from the renders noised to the noise level, or from pure noise at level 1."""
         device = self.model.device
         network = self.method.network(batch, self._encoding, self._autoencoder)
-        schedule = schedule_from(self.model.pipeline.scheduler, self.config.sampling_steps, batch.noise_level, device)
+        scheduler, steps = self.model.pipeline.scheduler, self.config.sampling_steps
+        schedule = schedule_from(scheduler, steps, batch.noise_level, device, batch.steps_by_level)
         start = None
         if batch.noise_level < 1:
             renders = to_diffusion_range([request.render for request in batch.requests], batch.size)
@@ -182,8 +201,11 @@ def batches(requests: Sequence[EditRequest], frames_at_once: int) -> list[list[i
     """The requests' indices, grouped by what can be sampled together, in the order of their first members."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, request in enumerate(requests):
-        key = (request.original.shape, request.noise_level, request.fidelity, request.prompt)
-        groups.setdefault(key, []).append(index)
+        alike = (
+            *(request.original.shape, request.noise_level, request.steps_by_level),
+            *(request.fidelity, request.prompt),
+        )
+        groups.setdefault(alike, []).append(index)
     return [
         group[start : start + frames_at_once]
         for group in groups.values()

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
+from stage1_edit.edit_journal import EditJournal
 from stage1_edit.editor import Image
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import read_png, write_png
@@ -20,28 +23,31 @@ class EditedFrames:
 
         edited/
             hair-make-it-silver-1f3a9c/
-                prompt.json     the prompt, and the editor that followed it
+                prompt.json     the prompt, the editor that followed it, and the settings of editor and schedule
+                edits.jsonl     which frames were edited when, how strongly, from which seeds, at what cost
                 00012.png
 
     Another prompt, or another editor, has another folder: the hash tells apart what the slug does not.
     """
 
-    def __init__(self, root: Path, prompt: EditPrompt, editor: str) -> None:
+    def __init__(self, root: Path, prompt: EditPrompt, editor: str, settings: Mapping[str, Any] | None = None) -> None:
         """Open the folder of a prompt, and make it if need be.
 
         Args:
             root: the folder of all prompts' folders.
             editor: the editor's name; edits of different editors are not mixed.
+            settings: what the edits depend on otherwise, as JSON could hold it; the last run's are kept.
         """
         self.folder = root / folder_name(prompt, editor)
         self.folder.mkdir(parents=True, exist_ok=True)
         for partial in self.folder.glob("*.partial.*"):
             # A run was stopped while it wrote this.
             partial.unlink()
-        description = {"region": prompt.region, "text": prompt.text, "editor": editor}
+        description = {"region": prompt.region, "text": prompt.text, "editor": editor, **(settings or {})}
         partial = self.folder / "prompt.partial.json"
-        partial.write_text(json.dumps(description, indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(description, indent=1, default=str), encoding="utf-8")
         partial.replace(self.folder / "prompt.json")
+        self.journal = EditJournal(self.folder)
         self._frames = {int(path.stem) for path in self.folder.glob("*.png") if path.stem.isdecimal()}
 
     @property

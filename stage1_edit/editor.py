@@ -36,6 +36,9 @@ class EditRequest:
     """The frame's number in the source video, where it is known."""
     geometry: FrameGeometry | None = None
     """The tracked shape in the frame, where it is known: what editors draw conditions and correspondences from."""
+    steps_by_level: bool = False
+    """Whether a weaker edit is made in fewer steps: the noise level's share of the editor's, as SDEdit makes it. Else
+    it is made in as many, finer ones, as Instruct-NeRF2NeRF makes it."""
     fidelity: float = 1.0
     """How many times more faithful to the original than it is set up the editor is to be: editors with guidance
     multiply that of the image and weaken that of the text."""

@@ -257,6 +257,16 @@ class ExpressionGuard:
             )
 
 
+def guard_counts(editor: FrameEditor) -> GuardCounts:
+    """What the guard has done that is in an editor, behind any that wrap it and hold it as `editor`; nothing if none is."""
+    inner: object = editor
+    while inner is not None:
+        if isinstance(inner, ExpressionGuard):
+            return inner.counts
+        inner = getattr(inner, "editor", None)
+    return GuardCounts()
+
+
 def nearest(faces: Sequence[DetectedFace], place: np.ndarray | None) -> Face:
     """The face nearest to landmarks; the largest where none are known."""
     if place is None:

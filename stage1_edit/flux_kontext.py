@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from stage1_edit.denoising import steps_at
 from stage1_edit.diffusion_config import WeightsConfig
 from stage1_edit.diffusion_editor import check_frame, told_when_memory_runs_out
 from stage1_edit.diffusion_pictures import Latents, diffusion_size, from_diffusion_range, to_diffusion_range
@@ -57,6 +58,13 @@ class FluxKontext:
     def check(self, prompt: EditPrompt) -> None:
         """Any text will do."""
 
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        """How often the transformer will be asked for one picture while so many frames are edited."""
+        if noise_level <= 0:
+            return 0
+        steps = self.config.sampling_steps
+        return frames * (steps_at(steps, noise_level) if steps_by_level else steps)
+
     @torch.no_grad()
     def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
         """Edit frames, independently of each other.
@@ -72,7 +80,7 @@ class FluxKontext:
         pipeline: Any = self.model.pipeline
         height, width, _ = request.original.shape
         size = diffusion_size(height, width, self.config.longer_side, _SIZE_MULTIPLE)
-        sigmas, start = self._times(request.noise_level, size)
+        sigmas, start = self._times(request.noise_level, size, request.steps_by_level)
         original = self._encode(request.original, size)
         noise = gaussian(tuple(original.shape), request.generator).to(original)
         latents = noise
@@ -99,13 +107,20 @@ class FluxKontext:
             )
         return from_diffusion_range(edited.float() * 2 - 1, (height, width))[0].to(request.original)
 
-    def _times(self, noise_level: float, size: tuple[int, int]) -> tuple[list[float], float]:
+    def _times(
+        self, noise_level: float, size: tuple[int, int], steps_by_level: bool = False
+    ) -> tuple[list[float], float]:
         """The times of the steps as the pipeline takes them, and the first as its scheduler shifts it.
 
-        As with Stable Diffusion the full way is cut so that as many steps are taken at every noise level.
+        As with Stable Diffusion the full way is cut so that as many steps are taken at every noise level, or as many as
+        the level's share of them.
         """
-        steps = round(self.config.sampling_steps / noise_level)
-        times = np.linspace(1.0, 1 / steps, steps)[-self.config.sampling_steps :]
+        steps = taken = self.config.sampling_steps
+        if steps_by_level:
+            taken = steps_at(steps, noise_level)
+        else:
+            steps = round(steps / noise_level)
+        times = np.linspace(1.0, 1 / steps, steps)[-taken:]
         if noise_level >= 1:
             return times.tolist(), 1.0
         scheduler = copy.deepcopy(self.model.pipeline.scheduler)

@@ -94,8 +94,14 @@ def text_and_image_guidance(
 
     e() + s_T (e(text, image) - e(image)) + s_I (e(image) - e()).
     """
+    both, image_alone, neither = two_way_weights(text_scale, image_scale)
     return (
-        Branch(text_scale, text, image),
-        Branch(image_scale - text_scale, nothing, image),
-        Branch(1 - image_scale, nothing, torch.zeros_like(image)),
+        Branch(both, text, image),
+        Branch(image_alone, nothing, image),
+        Branch(neither, nothing, torch.zeros_like(image)),
     )
+
+
+def two_way_weights(text_scale: float, image_scale: float) -> tuple[float, float, float]:
+    """The weights of the predictions with text and image, with the image alone, and with neither; of sum 1."""
+    return text_scale, image_scale - text_scale, 1 - image_scale

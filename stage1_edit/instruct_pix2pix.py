@@ -10,7 +10,7 @@ from stage1_edit.diffusion_config import DiffusionConfig
 from stage1_edit.diffusion_editor import EditBatch
 from stage1_edit.diffusion_pictures import to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel
-from stage1_edit.guided_network import GuidedNetwork, more_faithful, text_and_image_guidance
+from stage1_edit.guided_network import GuidedNetwork, more_faithful, text_and_image_guidance, two_way_weights
 from stage1_edit.text_features import TextEncoding
 
 
@@ -30,6 +30,13 @@ class InstructPix2Pix:
     def __init__(self, config: InstructPix2PixConfig, model: DiffusionModel) -> None:
         self.config = config
         self.model = model
+
+    @property
+    def branches(self) -> int:
+        """Up to three: a condition whose weight is 0 is not asked for."""
+        return sum(
+            weight != 0 for weight in two_way_weights(self.config.guidance_scale, self.config.image_guidance_scale)
+        )
 
     def network(self, batch: EditBatch, encoding: TextEncoding, autoencoder: Autoencoder) -> GuidedNetwork:
         """The U-Net asked with text and original, with the original alone, and with neither."""

@@ -31,6 +31,11 @@ class SDEdit:
         self.config = config
         self.model = model
 
+    @property
+    def branches(self) -> int:
+        """Two; one without guidance, or of a model that is told its scale."""
+        return described_branches(self.config, self.model)
+
     def network(self, batch: EditBatch, encoding: TextEncoding, autoencoder: Autoencoder) -> GuidedNetwork:
         """The U-Net asked with the text and without."""
         branches, embedding = described(self.config, self.model, batch, encoding)
@@ -52,6 +57,12 @@ def described(
         nothing = encoding.nothing(config.negative_prompt).repeat(frames)
         return text_guidance(scale, text, nothing), None
     return (Branch(1.0, text),), _guidance_embedding(model.pipeline, scale, features).to(model.device)
+
+
+def described_branches(config: DiffusionConfig, model: DiffusionModel) -> int:
+    """How many conditions `described` asks the network under."""
+    is_told_the_scale = model.pipeline.unet.config.get("time_cond_proj_dim") is not None
+    return 1 if is_told_the_scale or config.guidance_scale == 1 else 2
 
 
 def _guidance_embedding(pipeline: Any, scale: float, features: int) -> Float[Tensor, "1 features"]:

@@ -5,7 +5,7 @@ interrupted run goes on where it stood, and a finished reconstruction (`--load-d
 """
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -220,6 +220,8 @@ class PortraitEditPipeline(VanillaPipeline):
                 # What was trained so far is safe before the phase's first edits, which may take long.
                 self.save_checkpoint(step - 1)
             self.enter(name)
+        elif self.phase is not None and self.phase.is_round_next:
+            self.save_checkpoint(step - 1)
         if self.phase is not None:
             with one_sentence_for_user_errors():
                 self.phase.before_step()
@@ -234,7 +236,8 @@ class PortraitEditPipeline(VanillaPipeline):
         if is_first():
             editor_name, editor = self.editor
             editor.check(prompt)
-            editing = editor, EditedFrames(self.run_folder / "edited", prompt, editor_name)
+            settings = {"editor_settings": asdict(self.config.editor), "training": asdict(self.config.style_training)}
+            editing = editor, EditedFrames(self.run_folder / "edited", prompt, editor_name, settings)
         self.phase = StyleTraining(
             self.config.style_training,
             prompt,
@@ -245,8 +248,10 @@ class PortraitEditPipeline(VanillaPipeline):
             seed=len(self.schedule_states),
             frames_at_once=self.config.editor.frames_at_once(),
         )
-        if name in self.schedule_states:
-            self.phase.schedule.load_state_dict(self.schedule_states[name])
+        if not self.phase.go_on_with(self.schedule_states.get(name, {})):
+            CONSOLE.print("The run before had another schedule: this one begins anew, with its edited frames.")
+        if is_first():
+            CONSOLE.print(self.phase.plan, soft_wrap=True)
         self.phase.begin()
         self.parallel = self.in_parallel()
         self.portrait.look.offer(list(self.styles.values()), prompt)
@@ -280,14 +285,19 @@ class PortraitEditPipeline(VanillaPipeline):
             self.model.reconstruction_steps_trained += 1
             if self.parallel is not None:
                 self.parallel.share_densities()
-            self.note("", int(self.model.reconstruction_steps_trained), self.config.reconstruction_steps, 0)
+            self.note("", int(self.model.reconstruction_steps_trained), self.config.reconstruction_steps)
             self.rest_if_done()
             return
         phase = self.phase
         phase.after_step()
-        self.schedule_states[phase.style_name] = phase.schedule.state_dict()
+        self.schedule_states[phase.style_name] = phase.schedule_state()
         steps = int(phase.style.steps_trained)
-        self.note(str(phase.prompt), steps, self.config.style_training.steps, phase.edits)
+        self.note(str(phase.prompt), steps, self.config.style_training.steps, phase)
+        if steps == self.config.style_training.steps and is_first():
+            CONSOLE.print(
+                f"{phase.prompt}: {phase.edits:,} frames edited, {phase.network_evaluations:,} network evaluations."
+                + (f" Expression guard: {phase.guarded}." if phase.guarded.retried else "")
+            )
         self.rest_if_done()
 
     def rest_if_done(self) -> None:
@@ -301,10 +311,16 @@ class PortraitEditPipeline(VanillaPipeline):
             self.diary.rest()
         self.live.rest()
 
-    def note(self, phase: str, step: int, steps: int, edited_frames: int) -> None:
+    def note(self, name: str, step: int, steps: int, phase: StyleTraining | None = None) -> None:
         """Write a step of a phase of so many into the run's diary."""
-        if self.diary is not None:
-            self.diary.note(phase, step, self.latest_psnr, edited_frames, is_last=step >= steps)
+        if self.diary is None:
+            return
+        last = step >= steps
+        if phase is None:
+            self.diary.note(name, step, self.latest_psnr, 0, last)
+        else:
+            costs = phase.edits, last, phase.network_evaluations, phase.guarded
+            self.diary.note(name, step, self.latest_psnr, *costs)
 
     def finish(self, step: int) -> None:
         """Render what the run was made for, and explain the run in its folder."""

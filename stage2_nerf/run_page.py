@@ -127,10 +127,11 @@ def _training_section(moments: Sequence[TrainingMoment]) -> str:
     for phase, recorded in phases(moments).items():
         name = phase or "the portrait as filmed"
         seconds = recorded[-1].seconds - start
-        edits = f"{recorded[-1].edited_frames} edits" if phase else ""
+        edits = edits_in_words(recorded[-1]) if phase else ""
+        evaluations = f"{recorded[-1].network_evaluations:,}" if phase else ""
         rows.append(
             f"<tr><td>{escape(name)}</td><td>{recorded[-1].step}</td><td>{seconds:.0f} s</td>"
-            f"<td>{recorded[-1].psnr_in_matte:.1f} dB</td><td>{edits}</td></tr>"
+            f"<td>{recorded[-1].psnr_in_matte:.1f} dB</td><td>{edits}</td><td>{evaluations}</td></tr>"
         )
         axis = TimeAxis(
             np.array([moment.seconds - start for moment in recorded]),
@@ -146,8 +147,19 @@ def _training_section(moments: Sequence[TrainingMoment]) -> str:
     return (
         "<h2>Training</h2><p>PSNR inside the person's matte of the pixels that were trained on: how near the avatar "
         "came to the filmed frames, or to the edited ones. Edits that differ from frame to frame keep it lower.</p>"
-        "<table><tr><th>What</th><th>Steps</th><th>Time</th><th>PSNR at the end</th><th></th></tr>"
+        "<table><tr><th>What</th><th>Steps</th><th>Time</th><th>PSNR at the end</th><th>Edits</th>"
+        "<th>Network evaluations</th></tr>"
         f'{"".join(rows)}</table><div class="charts">{"".join(charts)}</div>'
+    )
+
+
+def edits_in_words(moment: TrainingMoment) -> str:
+    """How many edits a phase had, and what the expression guard did to them."""
+    if not moment.retried_edits:
+        return f"{moment.edited_frames:,}"
+    return (
+        f"{moment.edited_frames:,}: {moment.retried_edits:,} moved the face and were retried, "
+        f"{moment.dropped_edits:,} dropped"
     )
 
 

@@ -1,25 +1,33 @@
 """One prompt's phase of a run: its frames are edited, and its style is trained on them over the frozen avatar."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
+from stage1_edit.compositing import region_mask
 from stage1_edit.dataset_update import DatasetUpdater
+from stage1_edit.edit_journal import EditRecord
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
+from stage1_edit.expression_guard import GuardCounts
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.keyframes import choose_keyframes
 from stage1_edit.prompts import EditPrompt
-from stage1_edit.schedule import IterativeDatasetUpdate, IterativeDatasetUpdateConfig
+from stage1_edit.schedule import EditSchedule, IterativeDatasetUpdateConfig
+from stage1_edit.surface_aggregation import SurfaceStarts
 from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.several_processes import follow_first
 from stage2_nerf.styles import Style
+from tracking.errors import UserError
 
 
 @dataclass
@@ -33,12 +41,21 @@ class StyleTrainingConfig:
     keyframes: int = 4
     """Frames that span the clip's poses and expressions, edited before all others: editors that tie frames together
     take their anchors from them."""
-    schedule: IterativeDatasetUpdateConfig = field(
-        default_factory=lambda: IterativeDatasetUpdateConfig(last_max_noise_level=0.3)
-    )
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Which frames are edited when, and how strongly."""
+    start: Literal["render", "surface"] = "render"
+    """Where edits weaker than from pure noise start: from the avatar's render, or from the frame with the change that
+    the edited frames agree on, gathered on the tracked surface."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Runs of earlier versions recorded iterative dataset update's settings where now a schedule is chosen."""
+        self.__dict__.update({"start": "render", **state})
+        if isinstance(self.schedule, IterativeDatasetUpdateConfig):
+            self.schedule = ScheduleConfig("iterative", self.schedule)
 
 
+MOST_SPREAD = 400
+"""Frames that are put in order by how they span the clip; the others follow in any order."""
 EditedFrame = tuple[int, Image]
 """A training frame's row, and its edited picture."""
 
@@ -72,6 +89,20 @@ class PromptFrames:
         self.datamanager.replace(frame, image)
         self.kept.write(self.datamanager.frame_numbers[frame], image)
         self.tell((frame, image.cpu()))
+
+    def edited_picture(self, frame: int) -> Image:
+        """The picture that an edited frame has now."""
+        return self.kept.read(self.datamanager.frame_numbers[frame])
+
+    def keep_record(self, record: EditRecord) -> None:
+        """Note a batch of edits under the source's frame numbers."""
+        numbers = self.datamanager.frame_numbers
+        self.kept.journal.add(record.renumbered(lambda row: numbers[row]))
+
+    def edited_in(self) -> dict[int, int]:
+        """For each frame that an earlier run edited, the number of the last order that did."""
+        last, numbers = self.kept.journal.last_numbers(), self.datamanager.frame_numbers
+        return {row: last.get(numbers[row], 0) for row in self.kept_rows()}
 
     def kept_rows(self) -> set[int]:
         """The frames that an earlier run edited."""
@@ -118,35 +149,42 @@ class StyleTraining:
         assert isinstance(style, Style)
         self.style = style
         self.optimizer = torch.optim.Adam(style.parameters(), lr=config.learning_rate, eps=1e-15)
-        generator = torch.Generator().manual_seed(seed)
         self.edited: set[int] = set()
-        """The training frames that have been edited: the only ones to draw from."""
+        """The training frames that have been edited."""
+        self.schedule: EditSchedule | None = None
         self.updater: DatasetUpdater | None = None
-        if editing is not None:
-            editor, kept = editing
-            self.frames = PromptFrames(datamanager, kept)
-            self.edited |= self.frames.kept_rows()
-        self.schedule = IterativeDatasetUpdate(
+        if editing is None:
+            return
+        editor, kept = editing
+        self.frames = PromptFrames(datamanager, kept)
+        self.edited |= self.frames.kept_rows()
+        self.schedule_name = resolve_schedule_name(config.schedule, editor)
+        order = self.telling_order()
+        self.schedule = make_schedule(
             config.schedule,
-            len(datamanager),
+            editor,
+            order,
+            config.keyframes,
             config.steps,
-            generator,
-            self.edited,
-            self.keyframes(config.keyframes),
+            torch.Generator().manual_seed(seed),
+            self.frames.edited_in(),
         )
-        if editing is not None:
-            self.updater = DatasetUpdater(
-                editor,
-                self.schedule,
-                self.frames,
-                self.render,
-                prompt,
-                generator,
-                edited=self.edited,
-                batch_size=frames_at_once,
-                geometry=self.geometry,
-                number=lambda row: int(datamanager.frame_numbers[row]),
-            )
+        self.plan = in_words(self.schedule, editor)
+        """What the schedule is going to do, in one line."""
+        self.updater = DatasetUpdater(
+            editor,
+            self.schedule,
+            self.frames,
+            self.render,
+            prompt,
+            seed,
+            edited=self.edited,
+            batch_size=frames_at_once,
+            geometry=self.geometry,
+            starts=self.surface_starts(order) if config.start == "surface" else None,
+            keep_record=self.frames.keep_record,
+            number=lambda row: int(datamanager.frame_numbers[row]),
+        )
 
     def begin(self) -> None:
         """Show this style alone, freeze the shared avatar, and train on the prompt's frames."""
@@ -189,16 +227,52 @@ class StyleTraining:
                     bar.update(bar.task_ids[0], completed=done)
 
             self.updater.on_progress = show
-            self.updater.step()
+            due = self.updater.step()
+        if due and not self.edited and not self.config.schedule.train_on_unedited:
+            raise UserError(
+                f"None of the {len(due)} training frames that were to be edited first has an edit of '{self.prompt}': "
+                "edit frames of the clip's images/ folder that are not held out for evaluation, and those of the "
+                "schedule's first round."
+            )
+
+    @property
+    def is_round_next(self) -> bool:
+        """Whether many frames may be edited before the next step."""
+        return self.schedule is not None and self.schedule.is_round_next
 
     @property
     def edits(self) -> int:
-        """How many frames the editor was asked for in this run."""
-        return 0 if self.updater is None else self.updater.edits_made
+        """How many frames the editor was asked for, earlier runs' included."""
+        return 0 if self.updater is None else self.frames.kept.journal.edits
+
+    @property
+    def network_evaluations(self) -> int:
+        """How often a network was asked for one picture, earlier runs' edits included."""
+        return 0 if self.updater is None else self.frames.kept.journal.network_evaluations
+
+    @property
+    def guarded(self) -> GuardCounts:
+        """What the expression guard has done to this prompt's edits, earlier runs' included."""
+        return GuardCounts() if self.updater is None else self.frames.kept.journal.guarded
+
+    def schedule_state(self) -> dict[str, Any]:
+        """Where the schedule stands, for the checkpoint; nothing in a process that does not edit."""
+        return {} if self.schedule is None else {"name": self.schedule_name, **self.schedule.state_dict()}
+
+    def go_on_with(self, state: dict[str, Any]) -> bool:
+        """Go on where a checkpoint's schedule stood; tells whether that was the same kind of schedule."""
+        if self.schedule is None or not state:
+            return True
+        # Earlier versions knew one schedule, and did not name it.
+        if state.get("name", "iterative") != self.schedule_name:
+            return False
+        self.schedule.load_state_dict(state)
+        return True
 
     def train_on_edited(self) -> None:
-        """Draw rays from edited frames alone: the others would hold the style near the original."""
-        if self.edited:
+        """Draw rays from edited frames alone, unless the schedule wants otherwise: the others would hold the style near
+        the original."""
+        if self.edited and not self.config.schedule.train_on_unedited:
             self.datamanager.train_only_on(sorted(self.edited))
 
     def after_step(self) -> None:
@@ -209,6 +283,25 @@ class StyleTraining:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
+
+    def telling_order(self) -> list[int]:
+        """All training frames: first those that span the clip's poses and expressions, the most telling first."""
+        count = len(self.datamanager)
+        first = self.keyframes(min(count, MOST_SPREAD))
+        others = np.setdiff1d(np.arange(count), first)
+        return [*first, *np.random.default_rng(0).permutation(others).tolist()]
+
+    def surface_starts(self, order: Sequence[int]) -> SurfaceStarts:
+        """What the edited frames agree on, on the tracked surface."""
+        frames, region = self.frames, self.prompt.region
+        return SurfaceStarts(
+            order,
+            frames.original,
+            frames.edited_picture,
+            lambda row: region_mask(frames.labels(row), frames.matte(row), region),
+            self.geometry,
+            frames.kept.folder / "surface.npz",
+        )
 
     def keyframes(self, count: int) -> list[int]:
         """The training frames that span the clip's poses and expressions."""

@@ -64,7 +64,7 @@ def tiny_preset() -> "PortraitEditTrainerConfig":
     pipeline.reconstruction_steps = 12
     pipeline.render_when_done = False
     pipeline.style_training.steps = 6
-    pipeline.style_training.schedule.steps_between_edits = 4
+    pipeline.style_training.schedule.iterative.steps_between_edits = 4
     pipeline.editor.name = "offline"
     pipeline.datamanager.train_num_rays_per_batch = 256
     pipeline.datamanager.eval_num_rays_per_batch = 256

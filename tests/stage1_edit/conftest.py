@@ -1,13 +1,20 @@
 """A drawn portrait: regions of known colours, with shading, texture and a soft matte."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from stage1_edit.editor import EditRequest
+from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.portrait import Portrait
 from stage1_edit.prompts import EditPrompt
+from tracking.cameras import project, rigid, rotation_from_vector, transform
+from tracking.clip import Intrinsics
+from tracking.head_model import HeadModel
+from tracking.proxy_mesh import head_shell
 from tracking.regions import Label
 
 SIZE = 96
@@ -72,3 +79,19 @@ def portrait() -> Portrait:
 @pytest.fixture(scope="session")
 def make_request(portrait: Portrait):
     return lambda typed, **settings: request_for(typed, portrait, **settings)
+
+
+def head_before_camera(turn: float = 0.0, side: int = 64) -> FrameGeometry:
+    """A head 60 cm before a camera, turned about the vertical by some radians; landmarks are the mesh's points."""
+    identity = np.zeros(len(HeadModel.load().identity_basis))
+    vertices, triangles = head_shell(identity)
+    to_camera = rigid(rotation_from_vector(np.array([0.0, turn, 0.0])), np.array([0.0, 0.0, -60.0]))
+    camera = Intrinsics(1.6 * side, side / 2, side / 2, side, side)
+    landmarks = project(transform(to_camera, HeadModel.load().neutral(identity).astype(np.float64)), camera)
+    return FrameGeometry(transform(to_camera, vertices), triangles, camera, landmarks, len(triangles))
+
+
+@pytest.fixture(scope="session")
+def head() -> Callable[..., FrameGeometry]:
+    """Makes heads before a camera."""
+    return head_before_camera

@@ -46,6 +46,9 @@ class Editor:
 class Script:
     """A schedule that reads from a list."""
 
+    train_on_unedited = False
+    is_round_next = False
+
     def __init__(self, *due: DueEdits) -> None:
         self.rest = list(due)
 
@@ -64,7 +67,6 @@ def updater(*due: DueEdits, typed: str = "person: anything", **settings) -> Data
         Frames(),
         lambda frame: torch.full((40, 40, 3), 0.77),
         EditPrompt.parse(typed),
-        torch.Generator(),
         **settings,
     )
 

@@ -1,0 +1,98 @@
+"""What an edit costs decides when frames are edited."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
+from stage1_edit.edit_then_fit import EditThenFit
+from stage1_edit.editing_cost import evaluations_so_far, network_behind
+from stage1_edit.offline_editor import OfflineEditor
+from stage1_edit.schedule import IterativeDatasetUpdate
+
+
+@dataclass
+class Network:
+    """An editor that asks a network ten times a frame."""
+
+    network_evaluations: int = 0
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        return 10 * frames
+
+    def edit(self, requests): ...
+
+    def check(self, prompt): ...
+
+
+@dataclass
+class Wrapper:
+    """An editor around another."""
+
+    editor: object
+
+    def edit(self, requests): ...
+
+    def check(self, prompt): ...
+
+
+def schedule(name: str, editor, frames: int = 20):
+    config = ScheduleConfig(name)  # pyright: ignore[reportArgumentType]
+    return make_schedule(config, editor, range(frames), 4, 100, torch.Generator().manual_seed(0), {})
+
+
+def test_auto_follows_from_what_an_edit_costs() -> None:
+    assert resolve_schedule_name(ScheduleConfig(), OfflineEditor()) == "iterative"
+    assert resolve_schedule_name(ScheduleConfig(), Wrapper(Wrapper(OfflineEditor()))) == "iterative"
+    assert resolve_schedule_name(ScheduleConfig(), Network()) == "edit-then-fit"
+    assert resolve_schedule_name(ScheduleConfig(), Wrapper(Wrapper(Network()))) == "edit-then-fit"
+    assert resolve_schedule_name(ScheduleConfig("iterative"), Network()) == "iterative"
+
+
+def test_a_network_is_found_and_counted_behind_its_wrappers() -> None:
+    network = Network(7)
+    assert network_behind(Wrapper(Wrapper(network))) is network
+    assert evaluations_so_far(Wrapper(network)) == 7 and evaluations_so_far(OfflineEditor()) == 0
+
+
+def test_a_cheap_editor_edits_every_frame_first_keyframes_before_the_rest() -> None:
+    due = schedule("auto", OfflineEditor()).due()
+    assert due.frames[:4] == (0, 1, 2, 3) and sorted(due.frames) == list(range(20)) and due.noise_level == 1
+
+
+def test_instruct_nerf2nerf_is_as_published() -> None:
+    """One frame every 10 steps in one order that repeats, levels from [0.02, 0.98], and all frames trained on."""
+    edits = schedule("instruct-nerf2nerf", Network())
+    assert isinstance(edits, IterativeDatasetUpdate) and edits.train_on_unedited
+    assert ScheduleConfig("instruct-nerf2nerf").train_on_unedited and not ScheduleConfig().train_on_unedited
+    due = [edits.due() for _ in range(4000)]
+    made = [one for one in due if one.frames]
+    assert len(made) == 400 and all(due[10 * number] is one for number, one in enumerate(made))
+    order = [one.frames for one in made]
+    assert all(len(frames) == 1 for frames in order)
+    assert order == order[:20] * 20 and sorted(order[:20]) == [(frame,) for frame in range(20)]
+    assert order[:20] != [(frame,) for frame in range(20)]
+    levels = [one.noise_level for one in made]
+    assert 0.02 <= min(levels) < 0.04 and 0.96 < max(levels) <= 0.98
+    assert not any(one.steps_by_level for one in made), "all 20 steps at every level"
+
+
+def test_a_network_is_planned_for_by_its_own_price() -> None:
+    edits = schedule("edit-then-fit", Network(), frames=400)
+    assert isinstance(edits, EditThenFit)
+    assert [len(one.frames) for one in edits.rounds] == [99, 175, 175]
+    assert "4,490 network evaluations within the budget" in in_words(edits, Network())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("auto", "every frame first, then 1 every 10 steps; an edit costs milliseconds"),
+        ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
+        ("edit-then-fit", "16 at level 1, 20 at level 0.6, 20 at level 0.3 frames in turn, 2,040 network evaluations"),
+    ],
+)
+def test_the_plan_is_told_in_one_line(name: str, words: str) -> None:
+    told = in_words(schedule(name, OfflineEditor()), OfflineEditor())
+    assert words in told and "\n" not in told
