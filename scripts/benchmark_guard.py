@@ -2,7 +2,7 @@
 
     python scripts/benchmark_guard.py CLIP...
 
-Faithful edits are the offline editor's, everything that its vocabulary has, as they are and jittered; they move nothing.
+Faithful edits are the offline editor's, all that its vocabulary has, as they are and jittered: they move nothing.
 The others are some of the same edits, bent by known amounts (`warped_faces.py`): mouths opened, corners of lips moved,
 lids closed and opened, heads turned, moved and enlarged. The first clip is the one that the guard was tuned on.
 
@@ -11,6 +11,7 @@ Every clip is measured in a process of its own and kept; an interrupted run goes
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -189,7 +190,7 @@ def summary(found: dict[str, Any], config: ExpressionGuardConfig) -> dict[str, A
         "beyond_tolerance_rejected": share(rejected[beyond]),
         "rejected_by_true_deviation_in_tolerances": {
             f"{low:g} to {high:g}": {"edits": int(inside.sum()), "rejected": share(rejected[inside])}
-            for low, high in zip(BINS[:-1], BINS[1:], strict=True)
+            for low, high in pairwise(BINS)
             if (inside := (how_far > low) & (how_far <= high)).any()
         },
         "beyond_tolerance_rejected_by_bend": {name: [share(one), len(one)] for name, one in sorted(kinds.items())},

@@ -119,17 +119,9 @@ class DatasetUpdater:
         made = guard_counts(self.editor) - guarded
         kept = [row for row, edit in enumerate(edits) if edit is not None]
         if kept or made.dropped:
-            self.keep_record(
-                EditRecord(
-                    *(
-                        tuple(batch[row] for row in kept),
-                        due.noise_level,
-                        due.number,
-                        tuple(seeds[row] for row in kept),
-                    ),
-                    *(cost, made.retried, made.dropped),
-                )
-            )
+            frames, used = tuple(batch[row] for row in kept), tuple(seeds[row] for row in kept)
+            counts = cost, made.retried, made.dropped
+            self.keep_record(EditRecord(frames, due.noise_level, due.number, used, *counts))
 
     def _request(self, frame: int, due: DueEdits, seed: int) -> EditRequest:
         original = self.frames.original(frame)

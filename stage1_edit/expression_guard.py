@@ -194,6 +194,13 @@ class ExpressionGuard:
             return None
         return face_deviation(source, target)
 
+    def in_words(self, request: EditRequest, edit: Image) -> str:
+        """What an edit moved, if it is too far; else nothing."""
+        looked_at = self._looked_at(request, edit)
+        if looked_at.severity <= 1:
+            return ""
+        return "face lost" if looked_at.severity == NOWHERE else f"moved: {looked_at.worst}"
+
     def _looked_at(self, request: EditRequest, edit: Image | None) -> _Tried:
         shows_face = bool(REGIONS[request.prompt.region] & REGIONS["face"])
         if edit is None or not shows_face or self._fortunes[request.prompt].standing_aside:
@@ -224,12 +231,11 @@ class ExpressionGuard:
         return retried
 
     def _to_drop(self, requests: Sequence[EditRequest], tried: Sequence[_Tried]) -> set[int]:
-        """The rows to leave out; but of a prompt without any edit the least moved one stays: some must be trained on."""
+        """The rows to leave out; of a prompt without any edit the least moved stays: something must be trained on."""
         dropped = {row for row in range(len(requests)) if self._rejects(requests[row], tried[row])}
         for prompt in {request.prompt for request in requests}:
-            rows = [
-                row for row, request in enumerate(requests) if request.prompt == prompt and tried[row].edit is not None
-            ]
+            asked = [row for row, request in enumerate(requests) if request.prompt == prompt]
+            rows = [row for row in asked if tried[row].edit is not None]
             if rows and self._fortunes[prompt].kept == 0 and dropped.issuperset(rows):
                 dropped.discard(min(rows, key=lambda row: tried[row].severity))
         return dropped
@@ -258,7 +264,7 @@ class ExpressionGuard:
 
 
 def guard_counts(editor: FrameEditor) -> GuardCounts:
-    """What the guard has done that is in an editor, behind any that wrap it and hold it as `editor`; nothing if none is."""
+    """What the guard in an editor has done, behind any that wrap it and hold it as `editor`; nothing if none is."""
     inner: object = editor
     while inner is not None:
         if isinstance(inner, ExpressionGuard):

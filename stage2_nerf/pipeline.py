@@ -8,11 +8,10 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
@@ -21,7 +20,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from stage1_edit.choose_editor import EditorConfig, choose_editor, resolve_editor_name
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
-from stage1_edit.prompts import EditPrompt
+from stage1_edit.prompts import EditPrompt, EditPromptArg
 from stage2_nerf.checkpoints import clip_entry, fitting_state
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.live_editing import LiveEditing, is_live, record_prompts
@@ -39,18 +38,6 @@ from tracking.errors import UserError, one_sentence_for_user_errors
 torch.serialization.add_safe_globals(
     [type(np.dtype("float64")), np.dtype, np.float64(0).__reduce__()[0]]  # pyright: ignore[reportArgumentType]
 )
-
-EditPromptArg = Annotated[
-    EditPrompt,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="[REGION:]TEXT",
-        # Without a check: tyro would put its own words in place of the prompt's. The trainer's config checks.
-        instance_from_str=lambda typed: EditPrompt.split(typed[0]),
-        is_instance=lambda value: isinstance(value, EditPrompt),
-        str_from_instance=lambda prompt: [str(prompt)],
-    ),
-]
 
 
 @dataclass
@@ -161,7 +148,7 @@ class PortraitEditPipeline(VanillaPipeline):
         config, device = self.config.editor, torch.device(self.device)
         config.name = resolve_editor_name(config, device)
         with one_sentence_for_user_errors():
-            return config.label(), choose_editor(config, device)
+            return config.label(), choose_editor(config, device, self.clip)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
