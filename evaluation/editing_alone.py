@@ -33,6 +33,8 @@ def edit_alone(editor: FrameEditor, prompt: EditPrompt, clip: TrackedClip, frame
     pictures = []
     for request, edited in zip(requests, editor.edit(requests), strict=True):
         mask = region_mask(request.labels, request.matte, prompt.region)
+        # What the editor leaves out stays as it was filmed.
+        edited = request.original if edited is None else edited
         image = composite(edited.to(request.original), request.original, mask)
         pictures.append(np.ascontiguousarray((image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()))
     return pictures

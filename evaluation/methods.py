@@ -42,7 +42,7 @@ class CountingEditor:
     editor: FrameEditor
     evaluations: int = 0
 
-    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image]:
+    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image | None]:
         """Edit, and count."""
         self.evaluations += len(requests)
         return self.editor.edit(requests)

@@ -40,10 +40,13 @@ class JitteredEditor:
     editor: FrameEditor
     jitter: Jitter
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image | None]:
         """Edit, then spoil. All randomness is the requests' own."""
         edits = self.editor.edit(requests)
-        return [self._spoiled(request, edited) for request, edited in zip(requests, edits, strict=True)]
+        return [
+            None if edited is None else self._spoiled(request, edited)
+            for request, edited in zip(requests, edits, strict=True)
+        ]
 
     def check(self, prompt: EditPrompt) -> None:
         """As the editor itself."""

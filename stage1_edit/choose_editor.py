@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 import tyro
@@ -16,7 +16,10 @@ from stage1_edit.diffusion_config import DiffusionConfig, WeightsConfig
 from stage1_edit.diffusion_editor import DiffusionEditor, EditingMethod
 from stage1_edit.diffusion_weights import DiffusionModel, PipelineKind, check_weights, has_weights, load_model
 from stage1_edit.editor import FrameEditor
+from stage1_edit.expression_guard import ExpressionGuard, ExpressionGuardConfig
+from stage1_edit.external_editor import ExternalEditor, ExternalEditorConfig, check_external
 from stage1_edit.flux_kontext import FluxKontext, FluxKontextConfig
+from stage1_edit.head_crops import HeadCropConfig, HeadCropEditor, clip_crop_side
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
 from stage1_edit.prompts import EditPrompt
@@ -24,11 +27,21 @@ from stage1_edit.sdedit import SDEdit, SDEditConfig
 from stage1_edit.starting_noise import IndependentNoise, NoiseName, SharedNoise, StartingNoise
 from stage1_edit.token_flow import TokenFlow
 from stage1_edit.warped_noise import WarpedNoise
+from tracking.clip import TrackedClip
 from tracking.errors import UserError
 
 DiffusionName: TypeAlias = Literal["instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"]
-EditorName: TypeAlias = Literal["auto", "offline", "instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"]
+EditorName: TypeAlias = Literal[
+    "auto", "offline", "external", "instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"
+]
 
+KINDS: dict[EditorName, PipelineKind] = {
+    "instruct-pix2pix": "instruction",
+    "controlnet": "text",
+    "sdedit": "text",
+    "flux-kontext": "kontext",
+}
+"""What kind of weights each editor needs that needs any."""
 FEW_FRAMES = 4
 """Given together to editors that take frames one by one: often enough to show progress."""
 
@@ -41,7 +54,8 @@ class EditorConfig:
 
     # The flag is that of the whole: --pipeline.editor NAME.
     name: Annotated[EditorName, tyro.conf.arg(name="")] = "auto"
-    """Who edits the frames; auto takes InstructPix2Pix if CUDA and its weights are here, else the offline editor."""
+    """Who edits the frames; auto takes InstructPix2Pix if CUDA and its weights are here, else the offline editor.
+    external reads frames that were edited elsewhere."""
     consistency: ConsistencyName = "none"
     """What ties frames together while a diffusion editor samples them: nothing, attention to anchor frames, or the flow
     of anchors' features along the tracked surface."""
@@ -52,8 +66,14 @@ class EditorConfig:
     surface."""
     seed: int = 0
     """Of shared and warped noise."""
+    guard: ExpressionGuardConfig = field(default_factory=ExpressionGuardConfig)
+    """Whether edits are checked for having moved the face, and how far they may."""
+    head_crop: HeadCropConfig = field(default_factory=HeadCropConfig)
+    """Whether diffusion editors see the head by itself, enlarged."""
     offline: OfflineEditorConfig = field(default_factory=OfflineEditorConfig)
     """The offline editor's settings."""
+    external: ExternalEditorConfig = field(default_factory=ExternalEditorConfig)
+    """Where frames are that were edited elsewhere."""
     instruct_pix2pix: InstructPix2PixConfig = field(default_factory=InstructPix2PixConfig)
     """InstructPix2Pix' settings."""
     controlnet: ControlNetConfig = field(default_factory=ControlNetConfig)
@@ -65,16 +85,32 @@ class EditorConfig:
 
     def frames_at_once(self) -> int:
         """How many frames the editor is best given together."""
-        settings = {
-            "instruct-pix2pix": self.instruct_pix2pix,
-            "controlnet": self.controlnet,
-            "sdedit": self.sdedit,
-        }.get(self.name)
-        return FEW_FRAMES if settings is None else settings.frames_at_once
+        settings = self.settings_of(self.name)
+        return settings.frames_at_once if isinstance(settings, DiffusionConfig) else FEW_FRAMES
 
     def label(self) -> str:
         """What tells this editor's frames from another's."""
+        if self.name == "external" and self.external.folder is not None:
+            return f"external {self.external.folder.resolve().name}"
         return self.name if self.consistency == "none" else f"{self.name}+{self.consistency}"
+
+    def is_guarded(self, name: EditorName) -> bool:
+        """Whether the edits of an editor of this name are tracked again."""
+        return name != "offline" if self.guard.mode == "auto" else self.guard.mode == "on"
+
+    def settings_of(self, name: EditorName) -> WeightsConfig | None:
+        """The settings of the editor of this name; none of one without weights."""
+        known: dict[EditorName, WeightsConfig] = {
+            "instruct-pix2pix": self.instruct_pix2pix,
+            "controlnet": self.controlnet,
+            "sdedit": self.sdedit,
+            "flux-kontext": self.flux_kontext,
+        }
+        return known.get(name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Runs of earlier versions had no guard, no crops and no pictures from elsewhere."""
+        self.__dict__.update({**EditorConfig().__dict__, **state})
 
 
 def resolve_editor_name(config: EditorConfig, device: torch.device) -> EditorName:
@@ -96,14 +132,22 @@ def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
     Raises:
         UserError: it cannot; the message says what to do.
     """
-    if config.name == "offline":
+    if config.name in ("offline", "external"):
         if config.consistency != "none" or config.noise != "per-frame":
             raise UserError(
-                "The offline editor has no use for consistency and noise, for it is consistent by itself: leave them "
-                "out, or choose a diffusion editor."
+                f"The {config.name} editor has no use for consistency and noise: leave them out, or choose a diffusion "
+                "editor."
             )
+        if config.head_crop.mode == "on":
+            raise UserError(
+                f"The {config.name} editor has no resolution of its own: leave head_crop out, or choose a diffusion "
+                "editor."
+            )
+    if config.name == "offline":
         for prompt in prompts:
             OfflineEditor(config.offline).check(prompt)
+    if config.name == "external":
+        check_external(config.external, prompts)
     if config.name == "flux-kontext" and (config.consistency != "none" or config.noise != "per-frame"):
         raise UserError(
             "FLUX.1 Kontext cannot be tied together by attention or noise yet: leave consistency and noise out, or "
@@ -114,36 +158,68 @@ def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
     if config.name == "controlnet":
         config.controlnet.all_weights()
         config.controlnet.all_strengths()
-    weights: dict[EditorName, tuple[WeightsConfig, PipelineKind]] = {
-        "instruct-pix2pix": (config.instruct_pix2pix, "instruction"),
-        "controlnet": (config.controlnet, "text"),
-        "sdedit": (config.sdedit, "text"),
-        "flux-kontext": (config.flux_kontext, "kontext"),
-    }
-    if config.name in weights and prompts:
-        check_weights(*weights[config.name])
+    settings = config.settings_of(config.name)
+    if settings is not None and prompts:
+        check_weights(settings, KINDS[config.name])
 
 
-def choose_editor(config: EditorConfig, device: torch.device) -> FrameEditor:
-    """The editor of that name, ready to work.
+def choose_editor(config: EditorConfig, device: torch.device, clip: TrackedClip | None = None) -> FrameEditor:
+    """The editor of that name, ready to work, with the guard and the crops that are asked for.
+
+    Args:
+        clip: whose frames will be edited, where that is known.
 
     Raises:
-        UserError: a diffusion editor was asked for by name and cannot be loaded.
+        UserError: a diffusion editor was asked for by name and cannot be loaded, or there are no pictures to read.
     """
     name = resolve_editor_name(config, device)
-    if name == "instruct-pix2pix":
-        settings = config.instruct_pix2pix
-        model = load_model(settings, "instruction", device)
-        return make_editor(config, settings, model, InstructPix2Pix(settings, model))
-    if name == "sdedit":
-        model = load_model(config.sdedit, "text", device)
-        return make_editor(config, config.sdedit, model, SDEdit(config.sdedit, model))
-    if name == "controlnet":
-        model = load_model(config.controlnet, "text", device, config.controlnet.all_weights())
-        return make_editor(config, config.controlnet, model, ControlNet(config.controlnet, model))
+    return build_editor(config, name, load_weights(config, name, device), clip)
+
+
+def load_weights(config: EditorConfig, name: EditorName, device: torch.device) -> DiffusionModel | None:
+    """The weights of the editor of this name; none of one without.
+
+    Raises:
+        UserError: they cannot be had, or there is no room for them.
+    """
+    settings = config.settings_of(name)
+    if settings is None:
+        return None
+    controlnets = config.controlnet.all_weights() if name == "controlnet" else ()
+    return load_model(settings, KINDS[name], device, controlnets)
+
+
+def build_editor(
+    config: EditorConfig, name: EditorName, model: DiffusionModel | None, clip: TrackedClip | None = None
+) -> FrameEditor:
+    """The editor of this name on loaded weights, with the guard and the crops that are asked for."""
+    editor = bare_editor(config, name, model, clip)
+    if config.head_crop.mode == "on" and model is not None:
+        side = None if clip is None else clip_crop_side(clip, config.head_crop.margin)
+        editor = HeadCropEditor(config.head_crop, editor, side)
+    if config.is_guarded(name):
+        # What was painted once does not change by being asked for again.
+        guard = replace(config.guard, retries=0) if name == "external" else config.guard
+        editor = ExpressionGuard(guard, editor)
+    return editor
+
+
+def bare_editor(
+    config: EditorConfig, name: EditorName, model: DiffusionModel | None, clip: TrackedClip | None = None
+) -> FrameEditor:
+    """The editor of this name alone."""
+    if name == "external":
+        return ExternalEditor(config.external, clip)
+    if model is None:
+        return OfflineEditor(config.offline)
     if name == "flux-kontext":
-        return FluxKontext(config.flux_kontext, load_model(config.flux_kontext, "kontext", device))
-    return OfflineEditor(config.offline)
+        return FluxKontext(config.flux_kontext, model)
+    if name == "controlnet":
+        return make_editor(config, config.controlnet, model, ControlNet(config.controlnet, model))
+    if name == "sdedit":
+        return make_editor(config, config.sdedit, model, SDEdit(config.sdedit, model))
+    settings = config.instruct_pix2pix
+    return make_editor(config, settings, model, InstructPix2Pix(settings, model))
 
 
 def make_editor(

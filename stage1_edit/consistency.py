@@ -96,7 +96,8 @@ class Anchors:
             generator = torch.Generator(anchor.request.generator.device)
             generator.set_state(anchor.generator_state)
             generators.append(generator)
-        return [replace(anchor.request, noise_level=requests[0].noise_level) for anchor in known], generators
+        asked = {"noise_level": requests[0].noise_level, "fidelity": requests[0].fidelity}
+        return [replace(anchor.request, **asked) for anchor in known], generators
 
     def keep(
         self, requests: Sequence[EditRequest], generator_states: Sequence[torch.Tensor], edits: Sequence[Image]

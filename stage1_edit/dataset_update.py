@@ -12,6 +12,7 @@ from stage1_edit.compositing import composite, region_mask
 from stage1_edit.edit_journal import EditRecord, edit_seed
 from stage1_edit.editing_cost import evaluations_so_far
 from stage1_edit.editor import EditRequest, FrameEditor, Image
+from stage1_edit.expression_guard import guard_counts
 from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import DueEdits, EditSchedule
@@ -77,6 +78,8 @@ class DatasetUpdater:
     """Frames given to the editor together."""
     geometry: Callable[[int], FrameGeometry] | None = None
     """The tracked shape in a frame, for editors that use it."""
+    number: Callable[[int], int] | None = None
+    """A frame's number in the source video; its own where none is given."""
     edited: set[int] = field(default_factory=set)
     """The frames edited so far: the only ones to train on. Start with those that an earlier run left."""
     on_progress: Callable[[int, int], None] | None = None
@@ -101,16 +104,24 @@ class DatasetUpdater:
     def _edit(self, batch: Sequence[int], due: DueEdits) -> None:
         seeds = tuple(edit_seed(self.seed, due.number, frame) for frame in batch)
         requests = [self._request(frame, due, seed) for frame, seed in zip(batch, seeds, strict=True)]
-        before = evaluations_so_far(self.editor)
+        before, guarded = evaluations_so_far(self.editor), guard_counts(self.editor)
         edits = self.editor.edit(requests)
         cost = evaluations_so_far(self.editor) - before
         for frame, request, edit in zip(batch, requests, edits, strict=True):
+            if edit is None:
+                # What the frame shows so far, its last edit or nothing to train on, stays.
+                continue
             mask = region_mask(request.labels, request.matte, self.prompt.region)
             self.frames.replace(frame, composite(edit, request.original, mask))
             self.edited.add(frame)
             if self.starts is not None:
                 self.starts.replaced(frame)
-        self.keep_record(EditRecord(tuple(batch), due.noise_level, due.number, seeds, cost))
+        made = guard_counts(self.editor) - guarded
+        kept = [row for row, edit in enumerate(edits) if edit is not None]
+        if kept or made.dropped:
+            frames, used = tuple(batch[row] for row in kept), tuple(seeds[row] for row in kept)
+            counts = cost, made.retried, made.dropped
+            self.keep_record(EditRecord(frames, due.noise_level, due.number, used, *counts))
 
     def _request(self, frame: int, due: DueEdits, seed: int) -> EditRequest:
         original = self.frames.original(frame)
@@ -128,7 +139,7 @@ class DatasetUpdater:
             labels,
             due.noise_level,
             torch.Generator().manual_seed(seed),
-            frame=frame,
+            frame=frame if self.number is None else self.number(frame),
             geometry=geometry,
             steps_by_level=due.steps_by_level,
         )

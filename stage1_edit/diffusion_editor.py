@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EditBatch:
-    """Frames of one size, prompt and noise level, that are sampled together."""
+    """Frames of one size, prompt, noise level and fidelity, that are sampled together."""
 
     requests: Sequence[EditRequest]
     size: tuple[int, int]
@@ -39,6 +39,10 @@ class EditBatch:
     @property
     def noise_level(self) -> float:
         return self.requests[0].noise_level
+
+    @property
+    def fidelity(self) -> float:
+        return self.requests[0].fidelity
 
     @property
     def steps_by_level(self) -> bool:
@@ -197,7 +201,10 @@ def batches(requests: Sequence[EditRequest], frames_at_once: int) -> list[list[i
     """The requests' indices, grouped by what can be sampled together, in the order of their first members."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, request in enumerate(requests):
-        alike = (request.original.shape, request.noise_level, request.steps_by_level, request.prompt)
+        alike = (
+            *(request.original.shape, request.noise_level, request.steps_by_level),
+            *(request.fidelity, request.prompt),
+        )
         groups.setdefault(alike, []).append(index)
     return [
         group[start : start + frames_at_once]

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from stage1_edit.expression_guard import GuardCounts
+
 JOURNAL_NAME = "edits.jsonl"
 
 
 @dataclass(frozen=True)
 class EditRecord:
-    """Frames that were given to the editor together."""
+    """Frames that were given to the editor together, and edited."""
 
     frames: tuple[int, ...]
     noise_level: float
@@ -26,6 +28,10 @@ class EditRecord:
     """One for each frame."""
     network_evaluations: int = 0
     """Of all of them together."""
+    retried: int = 0
+    """How many edits the expression guard had made again."""
+    dropped: int = 0
+    """How many it left out."""
 
     def renumbered(self, number_of: Callable[[int], int]) -> "EditRecord":
         """The same with other numbers for the frames."""
@@ -58,7 +64,13 @@ class EditJournal:
     @property
     def edits(self) -> int:
         """How many frames were edited, the same frame again counted again."""
-        return sum(len(record.frames) for record in self.records)
+        return sum(len(record.frames) + record.dropped for record in self.records)
+
+    @property
+    def guarded(self) -> GuardCounts:
+        """What the expression guard has done to them."""
+        retried = sum(record.retried for record in self.records)
+        return GuardCounts(self.edits, retried, sum(record.dropped for record in self.records))
 
     @property
     def network_evaluations(self) -> int:

@@ -33,19 +33,25 @@ class EditRequest:
     generator: torch.Generator
     """The only source of randomness."""
     frame: int | None = None
-    """The frame's place in time, where it is known."""
+    """The frame's number in the source video, where it is known."""
     geometry: FrameGeometry | None = None
     """The tracked shape in the frame, where it is known: what editors draw conditions and correspondences from."""
     steps_by_level: bool = False
     """Whether a weaker edit is made in fewer steps: the noise level's share of the editor's, as SDEdit makes it. Else
     it is made in as many, finer ones, as Instruct-NeRF2NeRF makes it."""
+    fidelity: float = 1.0
+    """How many times more faithful to the original than it is set up the editor is to be: editors with guidance
+    multiply that of the image and weaken that of the text."""
 
 
 class FrameEditor(Protocol):
     """Edits frames as a prompt asks."""
 
-    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image]:
-        """Edit frames; those given together are edited consistently. The whole picture may change."""
+    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image | None]:
+        """Edit frames; those given together are edited consistently. The whole picture may change.
+
+        In place of a frame that is not to be trained on, such as one that could not be edited faithfully, stands none.
+        """
         ...
 
     def check(self, prompt: EditPrompt) -> None:

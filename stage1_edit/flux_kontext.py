@@ -20,6 +20,7 @@ from stage1_edit.diffusion_editor import check_frame, told_when_memory_runs_out
 from stage1_edit.diffusion_pictures import Latents, diffusion_size, from_diffusion_range, to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel
 from stage1_edit.editor import EditRequest, Image
+from stage1_edit.guided_network import more_faithful
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.starting_noise import gaussian
 from tracking.errors import UserError
@@ -93,7 +94,7 @@ class FluxKontext:
             max_area=size[0] * size[1],
             sigmas=sigmas,
             num_inference_steps=len(sigmas),
-            guidance_scale=self.config.guidance_scale,
+            guidance_scale=more_faithful(self.config.guidance_scale, request.fidelity),
             latents=pack(latents),
             generator=request.generator,
             max_sequence_length=self.config.prompt_tokens,

@@ -75,6 +75,11 @@ class GuidedNetwork:
         return torch.einsum("b,b...->...", weights, prediction.unflatten(0, (self.branches, -1)))
 
 
+def more_faithful(text_scale: float, fidelity: float) -> float:
+    """A text guidance scale that lets an edit keep nearer to the frame: what it is above 1, divided by the fidelity."""
+    return text_scale if fidelity == 1 else 1 + (text_scale - 1) / fidelity
+
+
 def text_guidance(
     scale: float, text: TextFeatures, nothing: TextFeatures, image: Latents | None = None
 ) -> tuple[Branch, ...]:

@@ -10,7 +10,7 @@ from stage1_edit.diffusion_config import DiffusionConfig
 from stage1_edit.diffusion_editor import EditBatch
 from stage1_edit.diffusion_pictures import to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel
-from stage1_edit.guided_network import GuidedNetwork, text_and_image_guidance, two_way_weights
+from stage1_edit.guided_network import GuidedNetwork, more_faithful, text_and_image_guidance, two_way_weights
 from stage1_edit.text_features import TextEncoding
 
 
@@ -46,8 +46,8 @@ class InstructPix2Pix:
         if getattr(self.model.pipeline, "is_cosxl_edit", False):
             originals = originals * autoencoder.vae.config.scaling_factor
         branches = text_and_image_guidance(
-            self.config.guidance_scale,
-            self.config.image_guidance_scale,
+            more_faithful(self.config.guidance_scale, batch.fidelity),
+            self.config.image_guidance_scale * batch.fidelity,
             encoding(batch.prompt.text).repeat(frames),
             encoding.nothing(self.config.negative_prompt).repeat(frames),
             originals,

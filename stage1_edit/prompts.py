@@ -1,9 +1,15 @@
 """Prompts as a person types them: `TEXT`, or `REGION: TEXT` to keep the edit to one part."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from tracking.errors import UserError
 from tracking.regions import REGIONS
+
+NO_EDIT = "don't change the image"
+"""Instruct-NeRF2NeRF's default prompt, which it keeps in silence where a flag is misspelt."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,22 @@ class EditPrompt:
             )
         if not self.text:
             raise UserError(f"The prompt '{self}' is empty: say what to change, such as 'hair: make it silver'.")
+        if self.text.lower().rstrip(".!") == NO_EDIT:
+            raise UserError(f"The prompt '{self}' asks for nothing: say what to change, such as 'make him bronze'.")
 
     def __str__(self) -> str:
         return self.text if self.region == "person" else f"{self.region}: {self.text}"
+
+
+EditPromptArg = Annotated[
+    EditPrompt,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="[REGION:]TEXT",
+        # Without a check: tyro would put its own words in place of the prompt's. Who runs the command checks.
+        instance_from_str=lambda typed: EditPrompt.split(typed[0]),
+        is_instance=lambda value: isinstance(value, EditPrompt),
+        str_from_instance=lambda prompt: [str(prompt)],
+    ),
+]
+"""A prompt on a command line."""

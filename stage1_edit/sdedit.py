@@ -15,7 +15,7 @@ from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.diffusion_config import DiffusionConfig
 from stage1_edit.diffusion_editor import EditBatch
 from stage1_edit.diffusion_weights import DiffusionModel
-from stage1_edit.guided_network import Branch, GuidedNetwork, text_guidance
+from stage1_edit.guided_network import Branch, GuidedNetwork, more_faithful, text_guidance
 from stage1_edit.text_features import TextEncoding
 
 
@@ -51,11 +51,12 @@ def described(
     """
     frames = len(batch.requests)
     text = encoding(batch.prompt.text).repeat(frames)
+    scale = more_faithful(config.guidance_scale, batch.fidelity)
     features = model.pipeline.unet.config.get("time_cond_proj_dim")
     if features is None:
         nothing = encoding.nothing(config.negative_prompt).repeat(frames)
-        return text_guidance(config.guidance_scale, text, nothing), None
-    return (Branch(1.0, text),), _guidance_embedding(model.pipeline, config.guidance_scale, features).to(model.device)
+        return text_guidance(scale, text, nothing), None
+    return (Branch(1.0, text),), _guidance_embedding(model.pipeline, scale, features).to(model.device)
 
 
 def described_branches(config: DiffusionConfig, model: DiffusionModel) -> int:

@@ -8,11 +8,10 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.trainer import TrainerConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
@@ -21,7 +20,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from stage1_edit.choose_editor import EditorConfig, choose_editor, resolve_editor_name
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor
-from stage1_edit.prompts import EditPrompt
+from stage1_edit.prompts import EditPrompt, EditPromptArg
 from stage2_nerf.checkpoints import clip_entry, fitting_state
 from stage2_nerf.datamanager import PortraitDataManager, PortraitDataManagerConfig
 from stage2_nerf.live_editing import LiveEditing, is_live, record_prompts
@@ -39,18 +38,6 @@ from tracking.errors import UserError, one_sentence_for_user_errors
 torch.serialization.add_safe_globals(
     [type(np.dtype("float64")), np.dtype, np.float64(0).__reduce__()[0]]  # pyright: ignore[reportArgumentType]
 )
-
-EditPromptArg = Annotated[
-    EditPrompt,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="[REGION:]TEXT",
-        # Without a check: tyro would put its own words in place of the prompt's. The trainer's config checks.
-        instance_from_str=lambda typed: EditPrompt.split(typed[0]),
-        is_instance=lambda value: isinstance(value, EditPrompt),
-        str_from_instance=lambda prompt: [str(prompt)],
-    ),
-]
 
 
 @dataclass
@@ -161,7 +148,7 @@ class PortraitEditPipeline(VanillaPipeline):
         config, device = self.config.editor, torch.device(self.device)
         config.name = resolve_editor_name(config, device)
         with one_sentence_for_user_errors():
-            return config.label(), choose_editor(config, device)
+            return config.label(), choose_editor(config, device, self.clip)
 
     def get_training_callbacks(
         self, training_callback_attributes: TrainingCallbackAttributes
@@ -292,10 +279,11 @@ class PortraitEditPipeline(VanillaPipeline):
         phase.after_step()
         self.schedule_states[phase.style_name] = phase.schedule_state()
         steps = int(phase.style.steps_trained)
-        self.note(str(phase.prompt), steps, self.config.style_training.steps, phase.edits, phase.network_evaluations)
+        self.note(str(phase.prompt), steps, self.config.style_training.steps, phase)
         if steps == self.config.style_training.steps and is_first():
             CONSOLE.print(
                 f"{phase.prompt}: {phase.edits:,} frames edited, {phase.network_evaluations:,} network evaluations."
+                + (f" Expression guard: {phase.guarded}." if phase.guarded.retried else "")
             )
         self.rest_if_done()
 
@@ -310,12 +298,16 @@ class PortraitEditPipeline(VanillaPipeline):
             self.diary.rest()
         self.live.rest()
 
-    def note(self, phase: str, step: int, steps: int, edited_frames: int = 0, network_evaluations: int = 0) -> None:
+    def note(self, name: str, step: int, steps: int, phase: StyleTraining | None = None) -> None:
         """Write a step of a phase of so many into the run's diary."""
-        if self.diary is not None:
-            self.diary.note(
-                phase, step, self.latest_psnr, edited_frames, step >= steps, network_evaluations=network_evaluations
-            )
+        if self.diary is None:
+            return
+        last = step >= steps
+        if phase is None:
+            self.diary.note(name, step, self.latest_psnr, 0, last)
+        else:
+            costs = phase.edits, last, phase.network_evaluations, phase.guarded
+            self.diary.note(name, step, self.latest_psnr, *costs)
 
     def finish(self, step: int) -> None:
         """Render what the run was made for, and explain the run in its folder."""

@@ -9,6 +9,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from stage1_edit.edited_frames import folder_name
+from stage1_edit.expression_guard import GuardCounts
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.portrait_model import PortraitModel
@@ -51,6 +52,7 @@ class RunDiary:
         edited_frames: int,
         is_last: bool,
         network_evaluations: int = 0,
+        guarded: GuardCounts | None = None,
     ) -> None:
         """Note a training step; every so many are written down as one moment, and the last of a phase in any case."""
         if self._resting_since is not None:
@@ -61,7 +63,11 @@ class RunDiary:
             return
         seconds = self._record.seconds_before + time.monotonic() - self._begin
         mean = float(torch.stack(self._latest).mean())
-        moment = TrainingMoment(phase, step, round(seconds, 2), round(mean, 3), edited_frames, network_evaluations)
+        guarded = guarded or GuardCounts()
+        moment = TrainingMoment(
+            *(phase, step, round(seconds, 2), round(mean, 3), edited_frames, network_evaluations),
+            *(guarded.retried, guarded.dropped),
+        )
         self._record.add(moment)
         self._latest.clear()
 

@@ -127,7 +127,7 @@ def _training_section(moments: Sequence[TrainingMoment]) -> str:
     for phase, recorded in phases(moments).items():
         name = phase or "the portrait as filmed"
         seconds = recorded[-1].seconds - start
-        edits = f"{recorded[-1].edited_frames:,}" if phase else ""
+        edits = edits_in_words(recorded[-1]) if phase else ""
         evaluations = f"{recorded[-1].network_evaluations:,}" if phase else ""
         rows.append(
             f"<tr><td>{escape(name)}</td><td>{recorded[-1].step}</td><td>{seconds:.0f} s</td>"
@@ -150,6 +150,16 @@ def _training_section(moments: Sequence[TrainingMoment]) -> str:
         "<table><tr><th>What</th><th>Steps</th><th>Time</th><th>PSNR at the end</th><th>Edits</th>"
         "<th>Network evaluations</th></tr>"
         f'{"".join(rows)}</table><div class="charts">{"".join(charts)}</div>'
+    )
+
+
+def edits_in_words(moment: TrainingMoment) -> str:
+    """How many edits a phase had, and what the expression guard did to them."""
+    if not moment.retried_edits:
+        return f"{moment.edited_frames:,}"
+    return (
+        f"{moment.edited_frames:,}: {moment.retried_edits:,} moved the face and were retried, "
+        f"{moment.dropped_edits:,} dropped"
     )
 
 

@@ -17,6 +17,7 @@ from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edit_journal import EditRecord
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
+from stage1_edit.expression_guard import GuardCounts
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.keyframes import choose_keyframes
 from stage1_edit.prompts import EditPrompt
@@ -26,6 +27,7 @@ from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.several_processes import follow_first
 from stage2_nerf.styles import Style
+from tracking.errors import UserError
 
 
 @dataclass
@@ -181,6 +183,7 @@ class StyleTraining:
             geometry=self.geometry,
             starts=self.surface_starts(order) if config.start == "surface" else None,
             keep_record=self.frames.keep_record,
+            number=lambda row: int(datamanager.frame_numbers[row]),
         )
 
     def begin(self) -> None:
@@ -224,7 +227,13 @@ class StyleTraining:
                     bar.update(bar.task_ids[0], completed=done)
 
             self.updater.on_progress = show
-            self.updater.step()
+            due = self.updater.step()
+        if due and not self.edited and not self.config.schedule.train_on_unedited:
+            raise UserError(
+                f"None of the {len(due)} training frames that were to be edited first has an edit of '{self.prompt}': "
+                "edit frames of the clip's images/ folder that are not held out for evaluation, and those of the "
+                "schedule's first round."
+            )
 
     @property
     def is_round_next(self) -> bool:
@@ -240,6 +249,11 @@ class StyleTraining:
     def network_evaluations(self) -> int:
         """How often a network was asked for one picture, earlier runs' edits included."""
         return 0 if self.updater is None else self.frames.kept.journal.network_evaluations
+
+    @property
+    def guarded(self) -> GuardCounts:
+        """What the expression guard has done to this prompt's edits, earlier runs' included."""
+        return GuardCounts() if self.updater is None else self.frames.kept.journal.guarded
 
     def schedule_state(self) -> dict[str, Any]:
         """Where the schedule stands, for the checkpoint; nothing in a process that does not edit."""

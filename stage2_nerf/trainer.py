@@ -15,6 +15,7 @@ from nerfstudio.utils.decorators import check_main_thread
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.choose_editor import check_editor, resolve_editor_name
+from stage1_edit.external_editor import ExternalEditor
 from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.live_editing import LIVE_STEPS, is_live
 from stage2_nerf.machine_checks import require_devices, require_writable
@@ -104,6 +105,10 @@ class PortraitEditTrainerConfig(TrainerConfig):
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
         clip = find_or_track(data)
         require_sound(clip)
+        if pipeline.editor.name == "external":
+            # Only now is it known which frames there are, and how large.
+            for prompt in prompts:
+                ExternalEditor(pipeline.editor.external, clip).check(prompt)
         warning = require_enough(clip)
         if warning:
             CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)

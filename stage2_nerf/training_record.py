@@ -27,6 +27,10 @@ class TrainingMoment:
     """Edits made in this phase so far."""
     network_evaluations: int = 0
     """How often the editor asked a network for one picture in this phase so far."""
+    retried_edits: int = 0
+    """Edits of this phase so far that moved the face and were made again."""
+    dropped_edits: int = 0
+    """Edits of this phase so far that were left out, because they moved the face whenever they were made."""
 
 
 class TrainingRecord:

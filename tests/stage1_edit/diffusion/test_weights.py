@@ -41,8 +41,8 @@ def test_a_saved_pipeline_is_found_and_edits_as_before(saved, instruct, ask) -> 
     assert has_weights(str(saved["instruct"]))
     config = EditorConfig("instruct-pix2pix", instruct_pix2pix=InstructPix2PixConfig(**settings(saved["instruct"])))
     editor = choose_editor(config, CPU)
-    assert type(editor.model.pipeline.scheduler).__name__ == "DDIMScheduler"
-    instruct.pipeline.scheduler = editor.model.pipeline.scheduler
+    assert type(editor.editor.model.pipeline.scheduler).__name__ == "DDIMScheduler"
+    instruct.pipeline.scheduler = editor.editor.model.pipeline.scheduler
     own = InstructPix2Pix(config.instruct_pix2pix, instruct)
     reference = make_editor(config, config.instruct_pix2pix, instruct, own)
     torch.testing.assert_close(editor.edit([ask()]), reference.edit([ask()]), atol=1e-4, rtol=0)
@@ -51,7 +51,7 @@ def test_a_saved_pipeline_is_found_and_edits_as_before(saved, instruct, ask) -> 
 def test_sdxl_is_recognised_by_its_second_text_encoder(saved, ask) -> None:
     config = EditorConfig("instruct-pix2pix", instruct_pix2pix=InstructPix2PixConfig(**settings(saved["xl"])))
     editor = choose_editor(config, CPU)
-    assert type(editor.model.pipeline).__name__ == "StableDiffusionXLInstructPix2PixPipeline"
+    assert type(editor.editor.model.pipeline).__name__ == "StableDiffusionXLInstructPix2PixPipeline"
     assert editor.edit([ask()])[0].isfinite().all()
 
 
