@@ -59,7 +59,7 @@ class ExpressionChange:
 
     def apply(self, expressions: Float[np.ndarray, "frames expressions"], clip: TrackedClip) -> np.ndarray:
         """Changed expressions, on the avatar of a clip."""
-        own = ExpressionRange.of(clip.track.expression[clip.frames])
+        own = ExpressionRange.of(clip.track.expression[clip.frames], clip.track.expression_names)
         scaled = expressions if self.scale == 1 else scale_expressions(expressions, own, self.scale)
         return set_expressions(scaled, self.held, clip.track.expression_names)
 
@@ -141,9 +141,9 @@ class DrivenMotion:
         if driven == "pose":
             return None if change.is_none else change.apply(own, clip)
         driving = driver.track.expression[driver.frames]
-        moved = transfer_expressions(
-            driving, ExpressionRange.of(driving), ExpressionRange.of(own), clip.track.expression_names
-        )
+        names = clip.track.expression_names
+        ranges = ExpressionRange.of(driving, names), ExpressionRange.of(own, names)
+        moved = transfer_expressions(driving, *ranges, names)
         return change.apply(moved, clip)
 
     @staticmethod
