@@ -17,6 +17,10 @@ from tracking.errors import UserError
 REST_PERCENTILE, REACH_PERCENTILE = 10.0, 97.0
 """Of each expression over a clip: faces are at rest for much longer than a tenth of the time, and noise has the top."""
 
+BRIEF = ("eyeBlinkLeft", "eyeBlinkRight")
+"""Their reach is the clip's greatest value: a lid is shut in so few frames that no percentile finds them. By a
+percentile somebody who blinks twice in four seconds was made to blink half."""
+
 LEAST_REACH = 0.08
 """An expression that a clip moves by less says nothing of the face's reach."""
 
@@ -35,10 +39,15 @@ class ExpressionRange:
     reach: Float[np.ndarray, "expressions"]
 
     @classmethod
-    def of(cls, expressions: Float[np.ndarray, "frames expressions"]) -> "ExpressionRange":
-        """The range of a clip's tracked frames."""
+    def of(cls, expressions: Float[np.ndarray, "frames expressions"], names: Sequence[str]) -> "ExpressionRange":
+        """The range of a clip's tracked frames.
+
+        Args:
+            names: ARKit's names of the expressions.
+        """
         rest, reach = np.percentile(expressions, [REST_PERCENTILE, REACH_PERCENTILE], axis=0)
-        return cls(rest, reach)
+        is_brief = np.array([name in BRIEF for name in names])
+        return cls(rest, np.where(is_brief, expressions.max(axis=0), reach))
 
     @property
     def span(self) -> Float[np.ndarray, "expressions"]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from stage1_edit.compositing import region_weights
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.backdrop import ORIGINAL, Backdrop
+from stage2_nerf.camera_path import PathView, seen_along
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras, scaled_transforms
 from stage2_nerf.orbit import orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
@@ -56,11 +57,13 @@ class Moment:
     """Where the head is, in centimetres, instead of where the clip's is; the torso stays."""
     yaw: float = 0.0
     """Degrees by which the camera is swung around the head."""
+    view: PathView | None = None
+    """The camera that looks, instead of the film's."""
 
     @property
     def is_filmed_view(self) -> bool:
         """Whether the person covers about what was filmed of them."""
-        return self.head_to_camera is None and self.yaw == 0
+        return self.head_to_camera is None and self.yaw == 0 and self.view is None
 
     @property
     def is_filmed(self) -> bool:
@@ -147,6 +150,8 @@ class FrameRenderer:
             camera, head_to_torso = self._posed(row, camera, moment.head_to_camera)
         if moment.yaw:
             camera = orbited(camera, self.model.head_field.box.mean(0), moment.yaw)
+        if moment.view is not None:
+            camera = seen_along(camera, moment.view)
         looks = [named(mix) for mix in mixes]
         return self.model.render_frame(camera, expression, head_to_torso, looks)
 

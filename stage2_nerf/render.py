@@ -1,18 +1,20 @@
 """The command `portrait-render`: the edited video, as long, as large and as loud as its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage2_nerf.backdrop import parse_backdrop
+from stage2_nerf.camera_path import CameraPath, read_camera_path
 from stage2_nerf.expression_transfer import parse_expression
 from stage2_nerf.finished_run import find_config, load_run
 from stage2_nerf.frame_renderer import FrameRenderer
 from stage2_nerf.orbit import Swing
+from stage2_nerf.path_motion import PathMotion
 from stage2_nerf.render_looks import choose_looks
 from stage2_nerf.render_motion import Driven, DrivenMotion, ExpressionChange, Motion, OwnMotion
 from stage2_nerf.render_output import Layout, OutputCodec, write_video
@@ -64,6 +66,12 @@ class RenderConfig:
     turns. The source's fine brightness and the edit's region, which belong to the filmed view, are left out."""
     orbit_seconds: float | None = None
     """Seconds of one swing over both sides; the whole clip if not given."""
+    camera_path: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Let the camera go the way of a nerfstudio camera path, the file that the viewer's render tab writes. As with
+    --orbit the filmed scene stays where it is."""
+    path_times: Literal["path", "clip"] = "path"
+    """Which moments a camera path shows: those that it names, at its own frame rate and without sound; or the clip's,
+    one after another, with the path spread over it. A path that names none is spread over the clip anyhow."""
     background: Annotated[str, tyro.conf.arg(metavar="original|plate|COLOUR|PICTURE|alpha")] = "original"
     """What is behind the person: the filmed scene, the clean plate, a colour such as white or #20a040, a picture's
     path, or alpha, nothing, for other programs, with the codec prores4444, vp9 or png."""
@@ -89,8 +97,10 @@ class RenderConfig:
             raise UserError(f"--orbit {self.orbit} would show the head's back, which no clip shows: give at most 90.")
         if self.orbit_seconds is not None and not self.orbit_seconds > 0:
             raise UserError(f"--orbit-seconds {self.orbit_seconds} is no duration: give more than 0.")
-        if self.orbit is not None and self.drive is not None:
-            raise UserError("--orbit and --drive cannot be had together yet: give one of them.")
+        moved = {"--orbit": self.orbit, "--camera-path": self.camera_path, "--drive": self.drive}
+        given = [name for name, value in moved.items() if value is not None]
+        if len(given) > 1:
+            raise UserError(f"{' and '.join(given)} cannot be had together yet: give one of them.")
         if not np.isfinite(self.expression_scale):
             raise UserError(f"--expression-scale {self.expression_scale} is no number: give such as 1.3.")
         if self.background == "alpha" and self.codec != "png" and self.codec not in ALPHA_CODECS:
@@ -112,6 +122,7 @@ def render_video(config: RenderConfig) -> Path:
     config.check()
     config_path = find_config(config.load_config)
     change = ExpressionChange(config.expression_scale, dict(parse_expression(typed) for typed in config.expression))
+    path = None if config.camera_path is None else chosen_path(config.camera_path, config.path_times)
     driver = None if config.drive is None else find_or_track(config.drive)
     run = load_run(config_path)
     pipeline = run.pipeline
@@ -127,6 +138,8 @@ def render_video(config: RenderConfig) -> Path:
     motion: Motion
     if driver is not None:
         motion = DrivenMotion(clip, driver, config.driven, change)
+    elif path is not None:
+        motion = PathMotion(clip, reader, change, path)
     else:
         motion = OwnMotion(clip, reader, change, chosen_swing(config, clip))
     backdrop = parse_backdrop(config.background, reader.properties.width, reader.properties.height)
@@ -142,6 +155,27 @@ def chosen_swing(config: RenderConfig, clip: TrackedClip) -> Swing | None:
     if config.orbit is None:
         return None
     return Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
+
+
+def chosen_path(file: Path, times: Literal["path", "clip"]) -> CameraPath:
+    """The camera path of a file; says which moments it will show.
+
+    Raises:
+        UserError: the file is no camera path.
+    """
+    path = read_camera_path(file)
+    if path.times is None:
+        CONSOLE.print(f"{file} names no times: the path is spread over the whole clip, which plays as it was filmed.")
+        return path
+    if times == "clip":
+        return replace(path, times=None)
+    if path.is_still:
+        CONSOLE.print(
+            f"All cameras of {file} show the moment {path.times[0]:.2f} of the clip, whose whole is 1: add "
+            "--path-times clip to let the clip play meanwhile.",
+            soft_wrap=True,
+        )
+    return path
 
 
 def main() -> None:

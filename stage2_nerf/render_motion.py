@@ -1,7 +1,7 @@
 """What the avatar does in every frame of a rendered video: its own motion, another clip's, or a camera's swing."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -35,6 +35,10 @@ class Motion(Protocol):
     frame_count: int
     """How many frames are written."""
 
+    def frames(self, reader: VideoReader) -> Iterable[VideoFrame]:
+        """The source's frames in the order in which they are needed."""
+        ...
+
     def at(self, frame: VideoFrame) -> Iterator[tuple[int, float, Moment]]:
         """Time stamp, seconds and moment of every frame to be made of this one."""
         ...
@@ -55,9 +59,17 @@ class ExpressionChange:
 
     def apply(self, expressions: Float[np.ndarray, "frames expressions"], clip: TrackedClip) -> np.ndarray:
         """Changed expressions, on the avatar of a clip."""
-        own = ExpressionRange.of(clip.track.expression[clip.frames])
+        own = ExpressionRange.of(clip.track.expression[clip.frames], clip.track.expression_names)
         scaled = expressions if self.scale == 1 else scale_expressions(expressions, own, self.scale)
         return set_expressions(scaled, self.held, clip.track.expression_names)
+
+
+def changed_expressions(clip: TrackedClip, change: ExpressionChange) -> dict[int, np.ndarray]:
+    """The expressions that a clip's tracked frames show instead of their own, by frame; none where nothing changes."""
+    if change.is_none:
+        return {}
+    changed = change.apply(clip.track.expression[clip.frames], clip)
+    return {int(number): row for number, row in zip(clip.frames, changed, strict=True)}
 
 
 class OwnMotion:
@@ -70,10 +82,11 @@ class OwnMotion:
         self.frame_count = len(clip.track.tracked)
         self._seconds = clip.seconds
         self._swing = swing
-        self._expressions: dict[int, np.ndarray] = {}
-        if not change.is_none:
-            changed = change.apply(clip.track.expression[clip.frames], clip)
-            self._expressions = {int(number): row for number, row in zip(clip.frames, changed, strict=True)}
+        self._expressions = changed_expressions(clip, change)
+
+    def frames(self, reader: VideoReader) -> Iterable[VideoFrame]:
+        """One after another."""
+        return reader
 
     def at(self, frame: VideoFrame) -> Iterator[tuple[int, float, Moment]]:
         """The frame itself."""
@@ -128,9 +141,9 @@ class DrivenMotion:
         if driven == "pose":
             return None if change.is_none else change.apply(own, clip)
         driving = driver.track.expression[driver.frames]
-        moved = transfer_expressions(
-            driving, ExpressionRange.of(driving), ExpressionRange.of(own), clip.track.expression_names
-        )
+        names = clip.track.expression_names
+        ranges = ExpressionRange.of(driving, names), ExpressionRange.of(own, names)
+        moved = transfer_expressions(driving, *ranges, names)
         return change.apply(moved, clip)
 
     @staticmethod
@@ -139,6 +152,10 @@ class DrivenMotion:
             return None
         driving = rigid_inverse(driver.track.camera_to_head[driver.frames])
         return transfer_poses(driving, driving, rigid_inverse(clip.track.camera_to_head[clip.frames]))
+
+    def frames(self, reader: VideoReader) -> Iterable[VideoFrame]:
+        """One after another."""
+        return reader
 
     def at(self, frame: VideoFrame) -> Iterator[tuple[int, float, Moment]]:
         """All frames of the driver for which this one of the avatar's clip is shown."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
@@ -24,6 +25,8 @@ from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter
 OutputCodec = Literal[Codec, "png"]
 """How to compress; png is a folder of pictures."""
 SECONDS_BETWEEN_PREVIEWS = 2.0
+PREVIEW_SIDE = 960
+Picture = UInt8[np.ndarray, "height width channels"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,29 @@ class Layout:
     """Whether the source is the first of them."""
     as_grid: bool = False
     """In a grid, rather than in a row."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One of the videos that are made of a rendering."""
+
+    output: Path
+    looks: tuple[int, ...]
+    """Which of the looks it shows, by their number from 0."""
+    layout: Layout = Layout()
+
+    @property
+    def panels(self) -> int:
+        return len(self.looks) + self.layout.with_source
+
+    @property
+    def columns(self) -> int:
+        return grid_columns(self.panels) if self.layout.as_grid else self.panels
+
+    def picture(self, source: Picture, looks: Sequence[Picture], has_alpha: bool) -> Picture:
+        """A frame of it, of a frame of the source and all looks of that."""
+        pictures = [*([source] if self.layout.with_source else []), *(looks[index] for index in self.looks)]
+        return arrange([with_opacity(one) for one in pictures] if has_alpha else pictures, self.columns)
 
 
 def write_video(
@@ -50,44 +76,65 @@ def write_video(
     Raises:
         UserError: the output cannot be written; nothing is left of it.
     """
-    layout = layout or Layout()
-    panels = len(looks.names) + layout.with_source
-    columns = grid_columns(panels) if layout.as_grid else panels
-    size = reader.properties.width * columns, reader.properties.height * -(-panels // columns)
+    delivery = Delivery(output, tuple(range(len(looks.names))), layout or Layout())
+    write_videos([delivery], codec, renderer, reader, motion, looks)
+
+
+def write_videos(
+    deliveries: Sequence[Delivery],
+    codec: OutputCodec,
+    renderer: FrameRenderer,
+    reader: VideoReader,
+    motion: Motion,
+    looks: ChosenLooks,
+) -> None:
+    """Render every frame once, and write all videos that it is part of; decoding and encoding go on beside.
+
+    Raises:
+        UserError: one of them cannot be written; nothing is left of any.
+    """
     has_alpha = codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
-    preview = Preview(output)
+    width, height = reader.properties.width, reader.properties.height
     with ExitStack() as opened:
-        if codec == "png":
-            writer = opened.enter_context(PictureWriter(output))
-        else:
-            writer = opened.enter_context(VideoWriter(output, motion.like, codec, size))
-        opened.callback(preview.remove)
+        writers: list[VideoWriter | PictureWriter] = []
+        previews: list[Preview] = []
+        for delivery in deliveries:
+            size = width * delivery.columns, height * -(-delivery.panels // delivery.columns)
+            writer = (
+                PictureWriter(delivery.output)
+                if codec == "png"
+                else VideoWriter(delivery.output, motion.like, codec, size)
+            )
+            writers.append(opened.enter_context(writer))
+            previews.append(Preview(delivery.output))
+            opened.callback(previews[-1].remove)
         behind = opened.enter_context(WriteBehind())
         progress = opened.enter_context(progress_bar())
+        names = ", ".join(str(preview.path) for preview in previews)
+        CONSOLE.print(f"The frame rendered last is shown by {names} meanwhile.", soft_wrap=True)
         task = progress.add_task("Rendering", total=motion.frame_count)
-        for frame in read_ahead(reader):
+        for frame in read_ahead(motion.frames(reader)):
             for timestamp, seconds, moment in motion.at(frame):
                 edited = renderer.render(frame.index, frame.image, looks.at(seconds), moment)
-                pictures: Sequence[np.ndarray] = [frame.image, *edited] if layout.with_source else edited
-                if has_alpha:
-                    pictures = [with_opacity(picture) for picture in pictures]
-                picture = arrange(pictures, columns)
-                behind.do(writer.write, picture, timestamp)
-                behind.do(preview.show, picture)
+                for delivery, writer, preview in zip(deliveries, writers, previews, strict=True):
+                    picture = delivery.picture(frame.image, edited, has_alpha)
+                    behind.do(writer.write, picture, timestamp)
+                    behind.do(preview.show, picture)
                 progress.advance(task)
 
 
 class Preview:
-    """The frame rendered last, as a picture beside the output while it is being made; renewed every few seconds."""
+    """A frame as a small picture beside the output while it is being made: the first, and every few seconds the
+    last."""
 
     def __init__(self, output: Path) -> None:
         self.path = output.with_name(f"{output.stem}.preview.png")
-        self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
+        self._next = float("-inf")
 
-    def show(self, picture: UInt8[np.ndarray, "height width channels"]) -> None:
+    def show(self, picture: Picture) -> None:
         """Write the picture, if the last one is old."""
         if time.monotonic() >= self._next:
-            write_png(self.path, picture)
+            write_png(self.path, reduced(picture))
             self._next = time.monotonic() + SECONDS_BETWEEN_PREVIEWS
 
     def remove(self) -> None:
@@ -95,7 +142,16 @@ class Preview:
         self.path.unlink(missing_ok=True)
 
 
-def with_opacity(picture: UInt8[np.ndarray, "height width channels"]) -> UInt8[np.ndarray, "height width 4"]:
+def reduced(picture: Picture) -> Picture:
+    """The picture with a longer side of at most `PREVIEW_SIDE` pixels."""
+    scale = PREVIEW_SIDE / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0]))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def with_opacity(picture: Picture) -> UInt8[np.ndarray, "height width 4"]:
     """The picture with an opacity: its own, or none to see through."""
     if picture.shape[2] == 4:
         return picture

@@ -15,7 +15,7 @@ from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.render_looks import ChosenLooks
 from stage2_nerf.render_motion import ExpressionChange, OwnMotion
-from stage2_nerf.render_output import write_video
+from stage2_nerf.render_output import Delivery, write_videos
 from stage2_nerf.training_record import TrainingMoment, TrainingRecord
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
@@ -72,22 +72,24 @@ class RunDiary:
         self._latest.clear()
 
     def render(self, model: PortraitModel, clip: TrackedClip, prompts: tuple[EditPrompt, ...]) -> list[Path]:
-        """Write the video of every prompt, or of the unedited avatar where there are none, as `portrait-render` does.
+        """Write the video of every prompt, or of the unedited avatar where there are none, as `portrait-render` does,
+        in one pass: looks differ in colour alone.
 
         A source that has gone, or sound that a video cannot hold, costs the videos and not the run: it is told.
         """
-        written = []
-        for number, prompt in enumerate(prompts or (None,), start=1):
-            name = "unedited" if prompt is None else f"{number}-{folder_name(prompt, '')[:-7]}"
-            path = self.folder / f"{name}.mp4"
-            looks = [look_of(prompt)]
-            try:
-                reader = VideoReader(Path(clip.source.path))
-                chosen = ChosenLooks(lambda seconds, looks=looks: looks, (str(prompt),))
-                renderer = FrameRenderer(model, clip)
-                write_video(path, "h264", renderer, reader, OwnMotion(clip, reader, ExpressionChange()), chosen)
-            except UserError as error:
-                CONSOLE.print(f"{path.name} was not rendered: {error}", soft_wrap=True)
-            else:
-                written.append(path)
-        return written
+        shown = prompts or (None,)
+        names = [
+            "unedited" if prompt is None else f"{number}-{folder_name(prompt, '')[:-7]}"
+            for number, prompt in enumerate(shown, start=1)
+        ]
+        looks = [look_of(prompt) for prompt in shown]
+        chosen = ChosenLooks(lambda seconds: looks, tuple(str(prompt) for prompt in shown))
+        deliveries = [Delivery(self.folder / f"{name}.mp4", (index,)) for index, name in enumerate(names)]
+        try:
+            reader = VideoReader(Path(clip.source.path))
+            motion = OwnMotion(clip, reader, ExpressionChange())
+            write_videos(deliveries, "h264", FrameRenderer(model, clip), reader, motion, chosen)
+        except UserError as error:
+            CONSOLE.print(f"{' and '.join(names)} were not rendered: {error}", soft_wrap=True)
+            return []
+        return [delivery.output for delivery in deliveries]

@@ -17,6 +17,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from stage1_edit.choose_editor import check_editor, resolve_editor_name
 from stage1_edit.external_editor import ExternalEditor
 from stage2_nerf.clip_checks import require_enough, require_sound
+from stage2_nerf.effort import EFFORTS, apply_effort, chosen_effort, unstated
 from stage2_nerf.live_editing import LIVE_STEPS, is_live
 from stage2_nerf.machine_checks import require_devices, require_writable
 from stage2_nerf.optimizer import FittingOptimizers
@@ -43,6 +44,11 @@ class PortraitEditTrainerConfig(TrainerConfig):
     size: Size = "auto"
     """How large an avatar, trained on how much at a time; auto takes the GPU's size if there is CUDA, else the CPU's.
     It changes settings that are still as they come (`stage2_nerf.sizes`), never what you state."""
+    fast: tyro.conf.UseCounterAction[int] = 0
+    """In a hurry: four tenths of the steps, and a video that has not been tracked yet is at 256 pixels."""
+    quality: tyro.conf.UseCounterAction[int] = 0
+    """In no hurry: three times the steps of reconstruction, twice each style's, and a video that has not been tracked
+    yet is with `--photometric.enabled`. Like --fast it changes settings that are still as they come, of either size."""
     takes_prompts: tyro.conf.Suppress[bool] = True
     """Whether the method edits; else it only reconstructs."""
     cpu_processes: tyro.conf.Suppress[int] = 1
@@ -84,6 +90,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
         """
         pipeline = self.pipeline
         assert isinstance(pipeline, PortraitEditPipelineConfig)
+        effort = chosen_effort(self.fast, self.quality)
         prompts = pipeline.all_prompts()
         if prompts and not self.takes_prompts:
             raise UserError(
@@ -103,7 +110,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")
-        clip = find_or_track(data)
+        clip = find_or_track(data, EFFORTS[effort].tracking)
         require_sound(clip)
         if pipeline.editor.name == "external":
             # Only now is it known which frames there are, and how large.
@@ -114,7 +121,9 @@ class PortraitEditTrainerConfig(TrainerConfig):
             CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)
         pipeline.datamanager.data = clip.root.resolve()
         self.size = resolve_size(self.size, device)
+        hurried = unstated(self, effort)
         apply_size(self, self.size)
+        apply_effort(self, effort, hurried)
 
 
 class PortraitTrainer(Trainer):

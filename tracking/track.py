@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +78,9 @@ def find_or_track(data: Path, config: TrackConfig | None = None) -> TrackedClip:
     The clip of `talk.mp4` is `talk_clip/` beside it, or in `clips/` under the working directory where the video's own
     folder is not writable. It is made again when the video is newer.
 
+    Args:
+        config: how to track a video that has not been yet; one that has been tracked otherwise is used as it is.
+
     Raises:
         UserError: as `track_video` and `TrackedClip.load`.
     """
@@ -89,7 +93,7 @@ def find_or_track(data: Path, config: TrackConfig | None = None) -> TrackedClip:
             return TrackedClip.load(clip)
     clip = beside if os.access(beside.parent, os.W_OK) else aside
     clip.parent.mkdir(parents=True, exist_ok=True)
-    return track_video(video, clip, config or TrackConfig(overwrite=(clip / "transforms.json").is_file()))
+    return track_video(video, clip, replace(config or TrackConfig(), overwrite=(clip / "transforms.json").is_file()))
 
 
 def main() -> None:

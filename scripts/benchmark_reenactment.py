@@ -1,0 +1,265 @@
+"""Measure reenactment: do an avatar's expressions follow another person's, and does it stay the person that it was?
+
+    python scripts/benchmark_reenactment.py --drive P01=RUN_OF_P05 P06=RUN_OF_P01 --weights-dir WEIGHTS
+
+Every pair is a driving clip and the run of the avatar that it drives, rendered as `portrait-render --drive` does,
+without a style. The result's frames are then looked at as a film of unknown make: the tracker's detector finds the
+face, and its joint fit gives the expressions (lens and shape of the head are the avatar's, as `evaluation/faces.py`
+does it).
+
+    correlation   Pearson's, over time, of the result's expressions with the driver's; blink and smile are the mean of
+                  left and right. `deviation` is the driver's own standard deviation: what hardly moves is noise.
+    identity      mean cosine of the result's face embeddings to the avatar's own mean; beside it the driver's mean to
+                  the avatar's (another person), and the avatar's filmed frames to their own mean (the same person)
+
+A contact sheet, driver above result, goes beside the measurements of each pair, and all expressions of both as .npz; it
+shows people, so see whether it may be kept.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import tyro
+from jaxtyping import Float, UInt8
+from kept_results import measure_each
+from measuring import circumstances, write_measurements
+from nerfstudio.utils.eval_utils import eval_setup
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.table import Table
+
+from evaluation.face_embedding import FaceEmbedder, MobileFaceNet, upright_face
+from evaluation.weights import FACE_EMBEDDING, find_weights
+from stage2_nerf.frame_renderer import FrameRenderer, look_of
+from stage2_nerf.pipeline import PortraitEditPipeline
+from stage2_nerf.render_motion import DrivenMotion, ExpressionChange
+from tracking.choose_detector import DetectorConfig, make_detector
+from tracking.clip import TrackedClip, write_png
+from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.face_linking import link_longest_face
+from tracking.fitting import FitConfig, KnownHead, fit_head
+from tracking.spread_evenly import spread_evenly
+from tracking.video import VideoReader
+
+SIGNALS = {
+    "jawOpen": ("jawOpen",),
+    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+}
+"""What is compared, and the expressions that each is the mean of."""
+SHEET_FRAMES, SHEET_SIDE = 8, 192
+EMBEDDED_FRAMES = 25
+"""Frames of a film whose faces are embedded."""
+
+Picture = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass
+class Arguments:
+    """Measure reenactment."""
+
+    drive: tuple[str, ...]
+    """Pairs of a tracked clip that drives and the run that it drives, such as clips/P01=outputs/P05/portrait-edit/TIME;
+    the run is its folder or its config.yml."""
+    frames: int = 250
+    """How many of the driver's first frames are rendered at most."""
+    weights_dir: Path | None = None
+    """The folder with the face embedding's weights; identity is left out where they are not found."""
+    work: Path = Path("measurements/reenactment")
+    """Keeps what was measured, one file a pair, and a contact sheet of each."""
+    again: bool = False
+    """Measure all pairs, whatever is kept."""
+    output: Path = Path("measurements/reenactment.json")
+    """Where to write the measurements."""
+
+
+def main(arguments: Arguments) -> None:
+    """Measure every pair in a process of its own, write and print."""
+    wanted = {}
+    with one_sentence_for_user_errors():
+        for pair in arguments.drive:
+            driver, equals, run = pair.partition("=")
+            if not equals:
+                raise UserError(f"'{pair}' is no pair: write DRIVING_CLIP=RUN.")
+            config = Path(run) / "config.yml" if Path(run).is_dir() else Path(run)
+            name = f"{Path(driver).resolve().name}-drives-{config.resolve().parents[2].name}"
+            sheet = arguments.work / f"{name}.png"
+            wanted[name] = {
+                "driver": str(Path(driver).resolve()),
+                "run": str(config.resolve()),
+                "frames": arguments.frames,
+                "weights": None if arguments.weights_dir is None else str(arguments.weights_dir.resolve()),
+                "sheet": str(sheet.resolve()),
+            }
+    results = measure_each(measure, wanted, arguments.work, processes=1, threads=1, again=arguments.again)
+    write_measurements(
+        arguments.output, {"what": "reenactment", **circumstances(), "frames": arguments.frames, "results": results}
+    )
+    CONSOLE.print(summary(results))
+    CONSOLE.print(f"Wrote {arguments.output}; contact sheets are in {arguments.work}.", soft_wrap=True)
+
+
+def measure(settings: dict[str, Any]) -> dict[str, Any]:
+    """Render a pair, track the result, and compare."""
+    driver = TrackedClip.load(Path(settings["driver"]))
+    _, pipeline, _, _ = eval_setup(Path(settings["run"]), test_mode="inference")
+    pipeline = cast(PortraitEditPipeline, pipeline)
+    clip = pipeline.clip
+    embedder = embedder_of(settings["weights"])
+    film = Film(clip, embedder)
+    chosen = spread_evenly(min(settings["frames"], len(driver.track.tracked)), SHEET_FRAMES)
+    shown = []
+    for index, picture in enumerate(reenacted(pipeline, driver, settings["frames"])):
+        film.add(picture)
+        if index in chosen:
+            shown.append(square(picture, clip))
+    result, found = film.expressions()
+    names = driver.track.expression_names
+    shared = found & driver.track.tracked[: len(found)]
+    films = [driver.track.expression[: len(found)][shared], result[shared]]
+    signals = {name: [signal(film, names, parts) for film in films] for name, parts in SIGNALS.items()}
+    np.savez_compressed(
+        Path(settings["sheet"]).with_suffix(".npz"), driver=driver.track.expression[: len(found)], result=result
+    )
+    write_png(Path(settings["sheet"]), sheet([driver_picture(driver, index) for index in chosen], shown))
+    return {
+        "frames": len(found),
+        "faces_found": int(found.sum()),
+        "correlation": {name: round(float(np.corrcoef(*pair)[0, 1]), 3) for name, pair in signals.items()},
+        "deviation": {name: round(float(pair[0].std()), 3) for name, pair in signals.items()},
+        "deviation_of_result": {name: round(float(pair[1].std()), 3) for name, pair in signals.items()},
+        "identity": None if embedder is None else identities(film, clip, driver, embedder),
+    }
+
+
+def reenacted(pipeline: PortraitEditPipeline, driver: TrackedClip, most: int) -> Iterator[Picture]:
+    """The driven avatar's frames, over its own scene."""
+    clip = pipeline.clip
+    motion = DrivenMotion(clip, driver, "expression", ExpressionChange())
+    renderer = FrameRenderer(pipeline.model, clip)
+    written = 0
+    for frame in VideoReader(Path(clip.source.path)):
+        for _, _, moment in motion.at(frame):
+            if written == most:
+                return
+            yield renderer.render(frame.index, frame.image, [look_of(None)], moment)[0]
+            written += 1
+
+
+class Film:
+    """Finds and fits the face in a film that was made of a clip."""
+
+    def __init__(self, clip: TrackedClip, embedder: FaceEmbedder | None) -> None:
+        self.clip = clip
+        self._detector = make_detector(DetectorConfig())
+        self._found: list[list[Any]] = []
+        self._embedder = embedder
+        self.directions: list[np.ndarray] = []
+
+    def add(self, picture: Picture) -> None:
+        """The next frame, as large as the clip's source; the face is looked for in what the clip shows of it."""
+        left, top, width, height = self.clip.source.crop
+        crop = np.ascontiguousarray(picture[top : top + height, left : left + width])
+        faces = self._detector.detect(crop)
+        self._found.append(faces)
+        if self._embedder is not None and faces and len(self._found) % 8 == 1:
+            self.directions.append(self._embedder.embed(upright_face(crop, faces[0].landmarks[:, :2])))
+
+    def expressions(self) -> tuple[Float[np.ndarray, "frames expressions"], np.ndarray]:
+        """The expressions in every frame, and in which frames a face was found."""
+        track = link_longest_face(self._found)
+        camera, (_, _, width, height) = self.clip.intrinsics, self.clip.source.crop
+        scale = np.array([camera.width / width, camera.height / height, camera.width / width])
+        fit = fit_head(
+            track.landmarks * scale[: track.landmarks.shape[-1]],
+            track.tracked,
+            camera.width,
+            camera.height,
+            self.clip.source.frames_per_second,
+            FitConfig(),
+            center=(camera.center_x, camera.center_y),
+            known=KnownHead(camera.focal_length, self.clip.track.identity),
+        )
+        return fit.expression, fit.tracked
+
+
+def signal(
+    expressions: Float[np.ndarray, "frames expressions"], names: tuple[str, ...], parts: tuple[str, ...]
+) -> Float[np.ndarray, "frames"]:
+    """The mean of some expressions."""
+    return expressions[:, [names.index(part) for part in parts]].mean(axis=1)
+
+
+def embedder_of(folder: str | None) -> FaceEmbedder | None:
+    """The face embedding, if its weights are there."""
+    try:
+        return MobileFaceNet(find_weights(FACE_EMBEDDING, None if folder is None else Path(folder)))
+    except UserError as error:
+        CONSOLE.print(f"Identity is not measured: {error}", soft_wrap=True)
+        return None
+
+
+def identities(film: Film, clip: TrackedClip, driver: TrackedClip, embedder: FaceEmbedder) -> dict[str, float]:
+    """How alike the result is to the avatar's person, beside how alike two films of one and of two people are."""
+    own, other = filmed_directions(clip, embedder), filmed_directions(driver, embedder)
+    usual = unit(own.mean(axis=0))
+    return {
+        "result_to_avatar": round(float((np.array(film.directions) @ usual).mean()), 3),
+        "avatar_to_itself": round(float((own @ usual).mean()), 3),
+        "driver_to_avatar": round(float((other @ usual).mean()), 3),
+    }
+
+
+def filmed_directions(clip: TrackedClip, embedder: FaceEmbedder) -> Float[np.ndarray, "frames directions"]:
+    """Embeddings of a clip's filmed faces."""
+    chosen = clip.frames[spread_evenly(len(clip.frames), EMBEDDED_FRAMES)]
+    return np.array([embedder.embed(upright_face(clip.image(frame), clip.track.landmarks[frame])) for frame in chosen])
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """The same direction, of length 1."""
+    return vector / np.linalg.norm(vector)
+
+
+def square(picture: Picture, clip: TrackedClip) -> Picture:
+    """What the clip shows of a frame, small."""
+    left, top, width, height = clip.source.crop
+    return small(picture[top : top + height, left : left + width])
+
+
+def driver_picture(driver: TrackedClip, frame: int) -> Picture:
+    """A frame of the driver's clip, small."""
+    return small(driver.image(int(driver.frames[np.abs(driver.frames - frame).argmin()])))
+
+
+def small(picture: Picture) -> Picture:
+    """A picture at the sheet's height."""
+    width = round(SHEET_SIDE * picture.shape[1] / picture.shape[0])
+    return cv2.resize(picture, (width, SHEET_SIDE), interpolation=cv2.INTER_AREA)
+
+
+def sheet(above: list[Picture], below: list[Picture]) -> Picture:
+    """Two rows of pictures, every column as wide as its widest."""
+    columns = []
+    for pair in zip(above, below, strict=False):
+        width = max(one.shape[1] for one in pair)
+        columns.append([np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0))) for one in pair])
+    return np.concatenate([np.concatenate(column) for column in columns], axis=1)
+
+
+def summary(results: dict[str, dict[str, Any]]) -> Table:
+    """What was measured, as a small table."""
+    table = Table("pair", *SIGNALS, "identity", "same person", "other person", title="Reenactment")
+    for name, result in results.items():
+        told = result["identity"] or {}
+        kept = [told.get(key, "missing") for key in ("result_to_avatar", "avatar_to_itself", "driver_to_avatar")]
+        correlations = [f"{result['correlation'][key]:.2f} (of {result['deviation'][key]:.2f})" for key in SIGNALS]
+        table.add_row(name, *correlations, *(str(number) for number in kept))
+    return table
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments, description=__doc__))
