@@ -1,8 +1,8 @@
 """A rendered video on its way to disk: panels side by side, a bar with the time left, a picture of how it goes."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,13 +12,14 @@ from jaxtyping import UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stage2_nerf.frame_renderer import FrameRenderer
+from stage2_nerf.frame_renderer import FrameRenderer, Look, Moment, Picture
 from stage2_nerf.in_background import WriteBehind, read_ahead
 from stage2_nerf.render_looks import ChosenLooks, arrange, grid_columns
 from stage2_nerf.render_motion import Motion
+from stage2_nerf.side_by_side import at_rest, frames_at_once, side_by_side
 from tracking.clip import write_png
 from tracking.picture_writer import PictureWriter
-from tracking.video import VideoReader
+from tracking.video import VideoFrame, VideoReader
 from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter
 
 OutputCodec = Literal[Codec, "png"]
@@ -36,6 +37,18 @@ class Layout:
     """In a grid, rather than in a row."""
 
 
+@dataclass(frozen=True)
+class FrameTask:
+    """One frame to be made."""
+
+    frame: VideoFrame
+    """The source's, whose picture it is made of."""
+    timestamp: int
+    """When it is shown, in the unit of the output's time stamps."""
+    looks: Sequence[Look]
+    moment: Moment
+
+
 def write_video(
     output: Path,
     codec: OutputCodec,
@@ -45,7 +58,7 @@ def write_video(
     looks: ChosenLooks,
     layout: Layout | None = None,
 ) -> None:
-    """Render every frame and write it, decoding and encoding beside.
+    """Render every frame and write it, decoding and encoding beside; on a CPU several frames at once.
 
     Raises:
         UserError: the output cannot be written; nothing is left of it.
@@ -56,25 +69,37 @@ def write_video(
     size = reader.properties.width * columns, reader.properties.height * -(-panels // columns)
     has_alpha = codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
     preview = Preview(output)
+    camera = renderer.clip.intrinsics
+    workers = frames_at_once(renderer.model.device, camera.width * camera.height)
+
+    def tasks() -> Iterator[FrameTask]:
+        for frame in read_ahead(reader):
+            for timestamp, seconds, moment in motion.at(frame):
+                yield FrameTask(frame, timestamp, looks.at(seconds), moment)
+
+    def make(task: FrameTask) -> tuple[int, Picture]:
+        source = task.frame.image
+        edited = renderer.render(task.frame.index, source, task.looks, task.moment)
+        pictures = [source, *edited] if layout.with_source else edited
+        if has_alpha:
+            pictures = [with_opacity(picture) for picture in pictures]
+        return task.timestamp, arrange(pictures, columns)
+
     with ExitStack() as opened:
         if codec == "png":
             writer = opened.enter_context(PictureWriter(output))
         else:
             writer = opened.enter_context(VideoWriter(output, motion.like, codec, size))
         opened.callback(preview.remove)
+        opened.enter_context(at_rest(renderer.model))
         behind = opened.enter_context(WriteBehind())
         progress = opened.enter_context(progress_bar())
         task = progress.add_task("Rendering", total=motion.frame_count)
-        for frame in read_ahead(reader):
-            for timestamp, seconds, moment in motion.at(frame):
-                edited = renderer.render(frame.index, frame.image, looks.at(seconds), moment)
-                pictures: Sequence[np.ndarray] = [frame.image, *edited] if layout.with_source else edited
-                if has_alpha:
-                    pictures = [with_opacity(picture) for picture in pictures]
-                picture = arrange(pictures, columns)
-                behind.do(writer.write, picture, timestamp)
-                behind.do(preview.show, picture)
-                progress.advance(task)
+        made = opened.enter_context(closing(side_by_side(make, tasks(), workers)))
+        for timestamp, picture in made:
+            behind.do(writer.write, picture, timestamp)
+            behind.do(preview.show, picture)
+            progress.advance(task)
 
 
 class Preview:
