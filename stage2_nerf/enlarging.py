@@ -41,6 +41,8 @@ class Enlarger:
         """
         if not self.is_needed:
             return mask
+        if mask.min() == mask.max():
+            return np.full(self._source.shape[:2], mask.flat[0], np.float32)
         if self._filter is None:
             radius = max(2, round(WINDOW * max(self._image.shape[:2])))
             self._filter = GuidedFilter(self._image.astype(np.float32) / 255, radius, SMOOTHNESS)

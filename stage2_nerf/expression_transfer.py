@@ -30,6 +30,11 @@ GAINS = (2 / 3, 1.5)
 BEYOND = 0.3
 """How far past its own reach the avatar is driven at most, as a share of the way from rest to reach."""
 
+UNSEEN = 0.4
+"""So far from rest it may be driven in any case, were it never seen to do so: the head model knows how every face
+moves, and what the field adds to that stays near what was seen (`CanonicalField.blend`). Somebody who never smiles was
+else made to smile a third as much."""
+
 
 @dataclass(frozen=True)
 class ExpressionRange:
@@ -74,9 +79,8 @@ def transfer_expressions(
     known &= np.array([not name.startswith("eyeLook") for name in names])
     gain = np.where(known, own.span / np.maximum(driver.span, 1e-6), 1.0).clip(*GAINS)
     moved = own.rest + gain * (driving - driver.rest)
-    # What the avatar never made in training it may still make a little.
     span = np.maximum(own.span, LEAST_REACH)
-    return moved.clip(own.rest - BEYOND * span, own.reach + BEYOND * span)
+    return moved.clip(own.rest - BEYOND * span, np.maximum(own.reach + BEYOND * span, own.rest + UNSEEN))
 
 
 def scale_expressions(

@@ -25,6 +25,9 @@ from tracking.background import local_background
 from tracking.cameras import rigid_inverse
 from tracking.clip import TrackedClip
 
+UNMOVED = ("hair", "clothes")
+"""Regions that no expression moves."""
+
 Picture = UInt8[np.ndarray, "height width channels"]
 
 
@@ -83,7 +86,8 @@ class FrameRenderer:
         """
         Args:
             detail: how much of the source's fine brightness to put back on the avatar, in [0, 1]. It belongs to what
-                was filmed, and so is left out of everything else.
+                was filmed: where expressions differ from the clip's it goes to hair and clothes alone, and to nothing
+                where the person is seen from elsewhere.
             backdrop: what is behind the person.
         """
         self.model = model
@@ -126,7 +130,11 @@ class FrameRenderer:
         around = CropSurroundings(
             matte, background, np.ones_like(matte), image, self.plate, is_filmed_view=moment.is_filmed_view
         )
-        detail = self.detail if moment.is_filmed else 0.0
+        detail = self.detail if moment.is_filmed_view else 0.0
+        if detail > 0 and not moment.is_filmed:
+            # Another expression moves the face; hair and clothes look as they were filmed.
+            lasting = [region_weights(labels, matte, region) for region in UNMOVED]
+            around = replace(around, lasting=np.sum(lasting, axis=0).clip(0, 1))
         pictures, start = [], 0
         for look in looks:
             stop = start + len(look.mixes)

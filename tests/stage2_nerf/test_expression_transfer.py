@@ -5,6 +5,7 @@ import pytest
 
 from stage2_nerf.expression_transfer import (
     BEYOND,
+    UNSEEN,
     ExpressionRange,
     parse_expression,
     scale_expressions,
@@ -43,6 +44,9 @@ def test_the_avatar_is_not_driven_far_beyond_what_it_has_shown() -> None:
     driver, avatar = ExpressionRange.of(talking(0.0, 0.5), NAMES), ExpressionRange.of(talking(0.0, 0.4), NAMES)
     moved = transfer_expressions(np.full((1, 3), 5.0), driver, avatar, NAMES)
     np.testing.assert_allclose(moved[0], avatar.reach + BEYOND * avatar.span)
+    still = ExpressionRange.of(talking(0.05, 0.1), NAMES)
+    moved = transfer_expressions(np.full((1, 3), 5.0), driver, still, NAMES)
+    np.testing.assert_allclose(moved[0], still.rest + UNSEEN)
 
 
 def test_a_single_blink_shows_how_far_the_lids_close() -> None:

@@ -260,3 +260,26 @@ def test_work_behind_is_done_in_order_and_its_failure_is_told() -> None:
     with pytest.raises(UserError, match="disk is full"), WriteBehind() as behind:
         for _ in range(20):
             behind.do(fail)
+
+
+def test_another_expression_keeps_the_detail_of_hair_and_clothes_alone(model, tiny_clip: TrackedClip, frames) -> None:
+    from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
+
+    other = Moment(tiny_clip.track.expression[NUMBER] + 0.2)
+    full, none = (
+        FrameRenderer(model, tiny_clip, detail).render(NUMBER, frames[NUMBER].image, [look_of(None)], other)[0]
+        for detail in (1.0, 0.0)
+    )
+    left, top, width, height = tiny_clip.source.crop
+    labels, matte = tiny_clip.labels(NUMBER), tiny_clip.matte(NUMBER)
+    import cv2
+
+    def at_source(mask: np.ndarray) -> np.ndarray:
+        return cv2.resize(np.float32(mask), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+    kernel = np.ones((5, 5), np.uint8)
+    shares = sum(region_weights(labels, matte, name) for name in ("hair", "clothes"))
+    place = np.s_[top : top + height, left : left + width]
+    changed = (full[place] != none[place]).any(axis=-1)
+    assert changed[at_source(cv2.erode(np.float32(shares > 0.99), kernel))].mean() > 0.5
+    assert not changed[~at_source(cv2.dilate(shares, kernel))].any()
