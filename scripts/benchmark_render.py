@@ -40,6 +40,7 @@ from rich.table import Table
 from timed_training import TimedTraining
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from training_benchmarks import clip_facts, tell_written
 
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras
@@ -98,7 +99,7 @@ def main(arguments: Arguments) -> None:
     measurements = {
         "what": "rendering of a person who fills half of the picture",
         **circumstances(),
-        "clip": {"name": clip.root.name, "width": clip.intrinsics.width, "height": clip.intrinsics.height},
+        "clip": clip_facts(clip),
         "steps": int(pipeline.model.reconstruction_steps_trained),
         "device": device,
         "filled": round(filled(model, squared(cameras, 128)), 3),
@@ -108,7 +109,7 @@ def main(arguments: Arguments) -> None:
     }
     write_measurements(arguments.output, measurements)
     CONSOLE.print(summary(rows))
-    CONSOLE.print(f"Wrote {arguments.output}.", soft_wrap=True)
+    tell_written(arguments.output)
 
 
 def load(path: Path, steps: int) -> PortraitEditPipeline:
