@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from stage1_edit.compositing import composite, region_mask
+from stage1_edit.compositing import composite, training_mask
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.prompts import EditPrompt
@@ -79,7 +79,7 @@ class DatasetUpdater:
         edits = self.editor.edit(requests)
         self.edits_made += len(requests)
         for frame, request, edit in zip(batch, requests, edits, strict=True):
-            mask = region_mask(request.labels, request.matte, self.prompt.region)
+            mask = training_mask(request.labels, request.matte, self.prompt.region)
             self.frames.replace(frame, composite(edit, request.original, mask))
             self.edited.add(frame)
 

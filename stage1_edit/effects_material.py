@@ -164,8 +164,8 @@ def softened_face(portrait: Portrait) -> Plane:
 def filmed_face(portrait: Portrait) -> tuple[Plane, Plane]:
     """The face's light and shade as it was filmed, around 0 at the skin's typical tone, and how much of it to keep.
 
-    Unlike elsewhere, darker parts stay darker: without the colours of brows, lids and lips nothing of them would be left
-    where the light is flat.
+    Unlike elsewhere, darker parts stay darker: without their colours nothing of brows, lids and lips would be
+    left where the light is flat.
     """
     face = portrait.weights("face")
     skin = (portrait.labels == Label.FACE_SKIN) & (face > 0.6)
