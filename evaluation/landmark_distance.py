@@ -6,6 +6,7 @@ source's distance between the irises. Means over the frames in which both faces 
 """
 
 import numpy as np
+from jaxtyping import Float
 
 from evaluation.curves import Curves, mean_measure
 from evaluation.face_alignment import iris_distance, moved, similarity_onto
@@ -58,7 +59,13 @@ class LandmarkDistance:
 
 def aligned_distances(source: FaceMeasurement, edited: FaceMeasurement) -> dict[str, float]:
     """The mean distance of each of `PARTS`."""
-    targets, points = source.landmarks[:, :2], edited.landmarks[:, :2]
-    aligned = moved(points, similarity_onto(points, targets))
-    distances = np.linalg.norm(aligned - targets, axis=1) / iris_distance(source.landmarks)
+    return distances_after_alignment(source.landmarks[:, :2], edited.landmarks[:, :2])
+
+
+def distances_after_alignment(
+    source: Float[np.ndarray, "478 2"], edited: Float[np.ndarray, "478 2"]
+) -> dict[str, float]:
+    """The mean distance of the landmarks of each of `PARTS`, in the source's iris distances."""
+    aligned = moved(edited, similarity_onto(edited, source))
+    distances = np.linalg.norm(aligned - source, axis=1) / iris_distance(source)
     return {part: float(distances[chosen].mean()) for part, (chosen, _) in PARTS.items()}

@@ -7,13 +7,14 @@ from typing import Literal
 
 import torch
 
-from evaluation import clip_similarity, identity, perceptual_distance
+from evaluation import clip_similarity, identity, perceptual_distance, published_faces
 from evaluation.background import BackgroundKept
 from evaluation.clip_model import load_clip
 from evaluation.clip_similarity import ClipSimilarity
 from evaluation.curves import Missing
 from evaluation.expressions import ExpressionsKept
 from evaluation.face_embedding import MobileFaceNet
+from evaluation.face_reader import LandmarkerReader
 from evaluation.flow_warp import FlowWarpError
 from evaluation.head_rotation import HeadRotation
 from evaluation.identity import IdentityKept
@@ -23,11 +24,20 @@ from evaluation.matte_overlap import MatteOverlap
 from evaluation.measurement import Measure, Metric
 from evaluation.optical_flow import DenseInverseSearch, FlowEstimator
 from evaluation.perceptual_distance import PerceptualDistance, load_alexnet
+from evaluation.published_faces import PublishedFaces
 from evaluation.raft import RaftSmall
 from evaluation.reconstruction import ReconstructionQuality
 from evaluation.sharpness import Sharpness
 from evaluation.target_fit import TargetFit
-from evaluation.weights import ALEXNET, CLIP, FACE_EMBEDDING, RAFT_SMALL, MissingWeightsError, find_weights
+from evaluation.weights import (
+    ALEXNET,
+    CLIP,
+    FACE_EMBEDDING,
+    FACE_LANDMARKER,
+    RAFT_SMALL,
+    MissingWeightsError,
+    find_weights,
+)
 
 
 @dataclass
@@ -83,6 +93,7 @@ def build_metrics(
         ExpressionsKept(question.expression_names),
         HeadRotation(),
         LipSync(),
+        _published_faces(config),
         _identity(config, device),
         BackgroundKept(),
     ]
@@ -102,6 +113,20 @@ def build_flow(config: MetricsConfig, device: torch.device | str = "cpu") -> Flo
     if config.flow == "dis":
         return DenseInverseSearch()
     return RaftSmall(find_weights(RAFT_SMALL, config.weights_dir) / RAFT_SMALL.files[0], device)
+
+
+def _published_faces(config: MetricsConfig) -> Metric:
+    def build() -> Metric:
+        task = find_weights(FACE_LANDMARKER, config.weights_dir) / FACE_LANDMARKER.files[0]
+        return PublishedFaces(lambda: LandmarkerReader(task))
+
+    return _or_missing(
+        build,
+        [
+            Measure(name, None, meaning, better=published_faces.better_of(name))
+            for name, meaning in published_faces.MEANINGS.items()
+        ],
+    )
 
 
 def _identity(config: MetricsConfig, device: torch.device | str) -> Metric:

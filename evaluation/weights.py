@@ -40,6 +40,11 @@ FACE_EMBEDDING = KnownWeights(
     ("mobilefacenet.ncnn.param", "mobilefacenet.ncnn.bin"),
     "take the two ncnn files of github.com/liguiyuan/mobilefacenet-ncnn under these names",
 )
+FACE_LANDMARKER = KnownWeights(
+    "MediaPipe's FaceLandmarker",
+    ("face_landmarker.task",),
+    "fetch face_landmarker.task from MediaPipe's page of models (Face landmark detection guide)",
+)
 CLIP = KnownWeights(
     "CLIP ViT-L/14",
     ("config.json", "tokenizer_config.json"),

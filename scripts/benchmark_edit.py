@@ -36,6 +36,7 @@ from suite_clips import beginning
 from suite_pictures import write_sheet
 from suite_summary import AVATAR_ALONE, TARGET, UNEDITED, as_table, rounded, summarised
 
+from evaluation import published_faces
 from evaluation.editing_alone import editor_target
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
 from evaluation.methods import METHODS, CountingEditor, EditingTask, render_unedited
@@ -65,6 +66,8 @@ REPORTED = (
     "face_found_share",
 )  # fmt: skip
 """The measures that are written."""
+PUBLISHED = (*published_faces.MEANINGS, "flow_warp_ratio", "sharpness_ratio")
+"""The measures that another system's published results are known by, over the whole picture."""
 IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames", "flow_warp_error", "sharpness_ratio")
 """Those of them that are taken inside the prompt's region, where there is such a one, else inside the person."""
 
@@ -93,6 +96,8 @@ class Arguments:
     """How inconsistent the editor is."""
     size: int = 320
     """Pictures are measured with a longer side of at most so many pixels."""
+    weights_dir: Path | None = None
+    """A folder with face_landmarker.task, by which the published results of another system were measured."""
     workers: int = 1
     """How many clips are worked on at the same time."""
     work: Path = Path("outputs/edit_suite")
@@ -317,13 +322,15 @@ class ClipSuite:
         question = EditQuestion(
             asked.region, expression_names=clip.track.expression_names, is_reconstruction=prompt is None
         )
-        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
+        chosen = MetricsConfig(weights_dir=self.arguments.weights_dir, flow_distances=(1, 8), matte_interval=0)
+        metrics = build_metrics(chosen, question)
         measuring = MeasuringConfig(self.arguments.size)
         evaluation = measure(clip, edited, metrics, measuring)
         size = Window.of_clip(clip, self.arguments.size).size
         EvaluationSet(clip.source.path, clip.source.frames_per_second, size, [evaluation], []).save(folder)
         return {
             "measures": {name: rounded(evaluation.value(in_region(name, asked.region))) for name in REPORTED},
+            "published_measures": {name: rounded(evaluation.value(name)) for name in PUBLISHED},
             "cost": {
                 "editor_evaluations": counting.evaluations,
                 "processor_seconds": round(seconds, 1),

@@ -17,7 +17,7 @@ from tracking.whole_or_nothing import whole_folder
 LATENT_CHANNELS = 4
 TEXT_SPREAD = 10.0
 """How much larger the untrained text encoder's weights are than a trained one would begin with: with those, "make the
-hair silver" and "make the hair blond" have features whose cosine is 0.99, and the U-Net is long in telling them apart."""
+hair silver" and "make the hair blond" have features whose cosine is 0.99, and the U-Net hardly tells them apart."""
 
 
 @dataclass

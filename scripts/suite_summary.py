@@ -11,6 +11,18 @@ from evaluation.methods import METHODS
 AVATAR_ALONE, UNEDITED, TARGET = "avatar_alone", "unedited", "target"
 """What is measured beside the methods: see `benchmark_edit.py`."""
 
+LIMITS: dict[str, tuple[float, float]] = {
+    "landmarker_distance_lips": (0.0, 0.020),
+    "landmarker_distance_eyes": (0.0, 0.014),
+    "landmarker_rotation": (0.0, 1.5),
+    "landmarker_correlation_jawOpen": (0.93, 1.0),
+    "landmarker_correlation_eyeBlinkLeft": (0.93, 1.0),
+    "landmarker_correlation_eyeBlinkRight": (0.93, 1.0),
+    "flow_warp_ratio": (0.0, 1.15),
+    "sharpness_ratio": (0.7, float("inf")),
+}
+"""Between what each measure of the best peer's published results should lie."""
+
 
 def rounded(value: float) -> float | None:
     """Five digits; none for what is not known."""
@@ -35,7 +47,17 @@ def summarised(results: list[dict[str, Any]]) -> dict[str, Any]:
             for (clip, prompt, method), one in by_key.items()
             if method == "ours" and (key := (clip, prompt if floor == TARGET else None, floor)) in by_key
         }
+    summary["published_measures"] = [against_limits(one) for one in results]
     return summary
+
+
+def against_limits(result: dict[str, Any]) -> dict[str, Any]:
+    """A video's measures of those in `LIMITS`, and which of them lie beyond; what has no value is neither."""
+    values = {name: result["published_measures"][name] for name in LIMITS}
+    beyond = [
+        name for name, (low, high) in LIMITS.items() if values[name] is not None and not low <= values[name] <= high
+    ]
+    return {**{key: result[key] for key in ("clip", "prompt", "method")}, **values, "beyond_limits": beyond}
 
 
 def compared(ours: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

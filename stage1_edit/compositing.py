@@ -60,6 +60,22 @@ def region_mask(
     return torch.from_numpy(weights)[..., None].to(matte)
 
 
+def training_mask(
+    labels: UInt8[Tensor, "height width"], matte: Float[Tensor, "height width 1"], region: str
+) -> Float[Tensor, "height width 1"]:
+    """How much of each pixel of an edit to train on; the rest stays as filmed.
+
+    For `person` the matte. For a part of the person everything that its mask reaches, whole: the mask's softness comes
+    when the style is pasted back through that mask. Trained on what is blended already, a style would be blended twice,
+    and borders, whose labels waver from frame to frame, would be averaged into neither the edit nor the film.
+
+    Raises:
+        KeyError: there is no region of that name.
+    """
+    mask = region_mask(labels, matte, region)
+    return mask if region == "person" else (mask > 0).to(mask)
+
+
 def composite(edited: Image, original: Image, mask: Float[Tensor, "height width 1"]) -> Image:
     """Lay the edit over the original through the mask; where the mask is 0 the original stays bit-exact."""
     return torch.where(mask > 0, torch.lerp(original, edited, mask.to(original)), original)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from stage1_edit.compositing import composite, region_mask
+from stage1_edit.compositing import composite, training_mask
 from stage1_edit.edit_journal import EditRecord, edit_seed
 from stage1_edit.editing_cost import evaluations_so_far
 from stage1_edit.editor import EditRequest, FrameEditor, Image
@@ -111,7 +111,7 @@ class DatasetUpdater:
             if edit is None:
                 # What the frame shows so far, its last edit or nothing to train on, stays.
                 continue
-            mask = region_mask(request.labels, request.matte, self.prompt.region)
+            mask = training_mask(request.labels, request.matte, self.prompt.region)
             self.frames.replace(frame, composite(edit, request.original, mask))
             self.edited.add(frame)
             if self.starts is not None:

@@ -2,6 +2,10 @@
 
 A statue has one colour, so the picture is first freed of what hair, skin, lips and cloth differ in. What remains, the
 shading, is joined with the light on a rough guess of the person's relief and mapped to the material's colours.
+
+A face lives by its lines, and a guessed relief would draw others: light from the side moved the landmarks that a
+detector finds in a statue's face. So the face keeps the light that it was filmed in, as patina would
+show it: brows, lids and lips stay darker than the skin around them, and the relief adds but little.
 """
 
 from collections.abc import Callable
@@ -32,6 +36,18 @@ Texture = Callable[[Portrait, Picture], Picture]
 
 HOLLOW = 0.25
 """How much darker than its surroundings the inside of an open mouth is carved; teeth are not."""
+FILMED_FEATURES, FILMED_FACE = 1.0, 0.6
+"""How much of the shading of brows, eyes and lips, and of the rest of the face, is the film's own."""
+RELIEF_ON_FACE = 0.3
+"""How strongly the face's fine shading is embossed, against 1 elsewhere: its lines stay where they are."""
+KEY_ON_FACE = 0.2
+"""How much of the key light on the guessed relief falls on the face, against 1 elsewhere."""
+CONTRAST_ON_FACE = 1.35
+"""Factor on the face's shading, for the light that it does not get: metal and stone are harsher than skin."""
+PATINA_OF_HAIR = 0.45
+"""How much of the way from the skin's lightness to darker hair's is kept, as if locks held more patina than cheeks."""
+LUSTRE = 0.35
+"""How much of the reflections on a face lie where it shone in the film."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +100,20 @@ def apply_material(portrait: Portrait, name: str) -> Picture:
     normals = relief_normals(portrait, shading, 0.9 * material.relief)
     key = lambert(normals, (-0.45, -0.6, 0.66))
     rim = lambert(normals, (0.9, -0.15, 0.1))
-    tone = 0.52 + material.contrast * (0.75 * (shading - 0.5) + 0.5 * (key - 0.66) + 0.1 * rim)
+    face = softened_face(portrait)
+    own = 0.75 * (1 + (CONTRAST_ON_FACE - 1) * face) * (shading - 0.5)
+    lamp = 0.5 * (1 + (KEY_ON_FACE - 1) * face) * (key - 0.66)
+    tone = 0.52 + material.contrast * (own + lamp + 0.1 * rim)
     # As in a gallery, the lamp is on the face.
-    tone = tone + 0.13 * portrait.blur(portrait.weights("head"), 0.03) - 0.05
+    tone = tone + 0.13 * portrait.blur(portrait.weights("head"), 0.03) + 0.04 * face - 0.05
     tone = 0.5 + 0.52 * np.tanh((tone - 0.5) / 0.5)
     solid = ramp(tone.astype(np.float32), material.colors)
     solid = _TEXTURES[material.texture](portrait, solid)
     # Blinn's half-way vectors of a key light from the upper left and a weaker one from the right.
     spark = lambert(normals, (-0.3, -0.42, 0.856)) ** material.sharpness
     spark = spark + 0.5 * lambert(normals, (0.55, -0.2, 0.81)) ** material.sharpness
-    spark = material.gloss * spark * smoothstep(0.25, 0.75, shading)
+    spark = spark * smoothstep(0.25, 0.75, shading)
+    spark = material.gloss * mix(spark, LUSTRE * smoothstep(0.62, 0.95, shading), face)
     return 1 - (1 - solid) * (1 - np.clip(spark, 0, 1)[..., None] * hex_to_rgb(material.highlight))
 
 
@@ -107,10 +127,12 @@ def carved_shading(portrait: Portrait, relief: float) -> Plane:
     # What was labelled hair but looks like skin is carved as skin.
     parts |= {"hair": strands, "skin": parts["skin"] + np.maximum(hair - strands, 0)}
     albedo, covered = np.zeros_like(lightness), np.full_like(lightness, 1e-4)
-    for weights in parts.values():
+    typical: dict[str, float] = {}
+    for region, weights in parts.items():
         core = weights > 0.6
         if core.sum() >= 4:
-            albedo += weights * float(np.median(lightness[core]))
+            typical[region] = float(np.median(lightness[core]))
+            albedo += weights * typical[region]
             covered += weights
     # L* + 16 is proportional to the cube root of luminance: a ratio of reflectances is a ratio of these.
     flat = (lightness + 0.16) / (albedo / covered + 0.16) - 1
@@ -128,7 +150,33 @@ def carved_shading(portrait: Portrait, relief: float) -> Plane:
     combined = mix(combined, 0.9 * flat, 0.8 * parts["eyes"])
     hollow = portrait.blur((portrait.labels == Label.MOUTH_INTERIOR).astype(np.float32), 0.004)
     combined = combined - HOLLOW * hollow * smoothstep(0.45, 0.15, lightness)
+    if "hair" in typical and "skin" in typical:
+        combined = combined + PATINA_OF_HAIR * min(typical["hair"] - typical["skin"], 0.0) * strands
+    combined = mix(combined, *filmed_face(portrait))
     return np.clip(0.5 + combined, 0, 1).astype(np.float32)
+
+
+def softened_face(portrait: Portrait) -> Plane:
+    """How much of each pixel is face, ear or neck, without a sharp edge."""
+    return portrait.blur(np.maximum(portrait.weights("face"), portrait.weights("skin")), 0.012)
+
+
+def filmed_face(portrait: Portrait) -> tuple[Plane, Plane]:
+    """The face's light and shade as it was filmed, around 0 at the skin's typical tone, and how much of it to keep.
+
+    Unlike elsewhere, darker parts stay darker: without their colours nothing of brows, lids and lips would be
+    left where the light is flat.
+    """
+    face = portrait.weights("face")
+    skin = (portrait.labels == Label.FACE_SKIN) & (face > 0.6)
+    if skin.sum() < 4:
+        return np.zeros_like(face), np.zeros_like(face)
+    typical = float(np.median(portrait.lightness[skin]))
+    filmed = (portrait.lightness + 0.16) / (typical + 0.16) - 1
+    features = np.isin(portrait.labels, [Label.BROWS, Label.EYES, Label.LIPS, Label.MOUTH_INTERIOR])
+    near = np.clip(2.5 * portrait.blur(features.astype(np.float32), 0.012), 0, 1)
+    share = (FILMED_FACE + (FILMED_FEATURES - FILMED_FACE) * near) * face
+    return 0.6 * np.tanh(filmed / 0.6), share
 
 
 def relief_normals(portrait: Portrait, shading: Plane, strength: float) -> Picture:
@@ -149,7 +197,8 @@ def relief_normals(portrait: Portrait, shading: Plane, strength: float) -> Pictu
     # Faces curve mostly from ear to ear; cheeks and mouth look straight ahead and the brow tilts up.
     skull = np.sqrt(np.maximum(1 - (x / 0.72) ** 2 - ((y - 0.5) / 1.5) ** 2, 0.02))
     height += 0.36 * pixels_per_unit * portrait.blur(skull, 0.02) * portrait.blur(head, 0.01)
-    height += strength * size * (0.045 * portrait.blur(shading, 0.012) + 0.022 * portrait.blur(shading, 0.004))
+    embossed = 0.045 * portrait.blur(shading, 0.012) + 0.022 * portrait.blur(shading, 0.004)
+    height += strength * size * embossed * (1 + (RELIEF_ON_FACE - 1) * softened_face(portrait))
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     normals = np.dstack([-slope_x, -slope_y, np.ones_like(height)])
@@ -184,9 +233,10 @@ def _grain(portrait: Portrait, solid: Picture) -> Picture:
 
 
 def _mottled(portrait: Portrait, solid: Picture) -> Picture:
-    """Cloudy, and lit a little from within: light spreads under the surface."""
+    """Cloudy, and lit a little from within: light spreads under the surface, but leaves the face its lines."""
     cloud = 0.07 * portrait.solid_noise(0.9, seed=31, octaves=4)
-    return mix(solid, portrait.blur(solid, 0.015), 0.35) * (1 + cloud[..., None]) + 0.02
+    spread = 0.35 * (1 - 0.8 * softened_face(portrait))
+    return mix(solid, portrait.blur(solid, 0.015), spread) * (1 + cloud[..., None]) + 0.02
 
 
 def _wood(portrait: Portrait, solid: Picture) -> Picture:

@@ -192,12 +192,17 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self.store.replace(self.place(row), (image.detach().clamp(0, 1) * 255).round().to(torch.uint8))
 
     def restore(self) -> None:
-        """Train on the filmed frames again."""
+        """Train on the filmed frames again, and on all of the person."""
         self.store.restore()
+        self.train_pixel_sampler.favour(None)
 
     def train_only_on(self, rows: Sequence[int] | None) -> None:
         """Draw pixels from these frames alone; from all where none are given."""
         self.train_pixel_sampler.allowed_rows = None if rows is None else torch.tensor(rows)
+
+    def favour(self, region: str) -> None:
+        """Draw mostly from the only region of the person that is being edited; from all of it for `person`."""
+        self.train_pixel_sampler.favour(region)
 
     @property
     def frame_numbers(self) -> list[int]:

@@ -20,6 +20,15 @@ def colour_loss(
     return 2 * F.huber_loss(predicted, target, delta=threshold)
 
 
+def style_loss(predicted: Float[Tensor, "rays 3"], target: Float[Tensor, "rays 3"]) -> Float[Tensor, ""]:
+    """Mean squared error, whose best answer is the mean.
+
+    Edits of one look differ from frame to frame, and what they have in common is wanted. Huber's loss draws towards
+    their median, and holds a large change back: all of it is beyond the threshold at first.
+    """
+    return F.mse_loss(predicted, target)
+
+
 def matte_loss(alpha: Float[Tensor, "rays 1"], matte: Float[Tensor, "rays 1"]) -> Float[Tensor, ""]:
     """Mean squared difference between the rendered opacity and the tracked matte."""
     return F.mse_loss(alpha, matte)

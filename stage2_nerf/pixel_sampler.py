@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt16
+from jaxtyping import Bool, Float, Int, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
 from stage2_nerf.error_map import ErrorMap
 from tracking.frame_flags import FrameFlag, has_flag
-from tracking.regions import Label
+from tracking.regions import REGIONS, Label
 
 POOR = FrameFlag.BLURRED | FrameFlag.OCCLUDED | FrameFlag.DARK
 """Flags of frames that show the person worse than the others. Profiles are not among them: they are rare, and right."""
@@ -37,6 +37,9 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     """How much likelier a pixel of the matte's soft edge is drawn."""
     background_weight: float = 0.15
     """How likely a pixel without any person is drawn, against 1 for one of skin."""
+    outside_region_weight: float = 0.15
+    """How likely a pixel outside of the only region that a prompt edits is drawn, against what it would be otherwise:
+    little is to be learned there, but that nothing changes."""
     error_share: float = 0.3
     """Share of each pixel's and each frame's likelihood that follows the error last seen there; 0 looks at none."""
 
@@ -51,6 +54,8 @@ class PortraitPixelSampler(PixelSampler):
         self.frames_per_batch = config.frames_per_batch
         self.allowed_rows: Int[Tensor, "rows"] | None = None
         """Rows of the batch that may be drawn from; all where none is given."""
+        self.region_labels: Bool[Tensor, "labels"] | None = None
+        """Labels of the only region that is being edited; none where all of the person is."""
         self.frame_weights: Float[Tensor, "rows"] | None = None
         """How likely each row of the batch is drawn; all alike where none is given."""
         self.error_map: ErrorMap | None = None
@@ -76,9 +81,11 @@ class PortraitPixelSampler(PixelSampler):
         row = frames[torch.randint(len(frames), (candidates,))]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
         matte = image_batch["matte"][row, y, x, 0]
-        weight = self.label_weights[image_batch["labels"][row, y, x, 0].long()]
-        weight = torch.where(matte == 0, self.config.background_weight, weight)
+        label = image_batch["labels"][row, y, x, 0].long()
+        weight = torch.where(matte == 0, self.config.background_weight, self.label_weights[label])
         weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
+        if self.region_labels is not None:
+            weight = weight * torch.where(self.region_labels[label], 1.0, self.config.outside_region_weight)
         if self.error_map is not None:
             weight = weight * self.by_error(self.error_map.around(row, y, x))
         kept = torch.multinomial(weight, self.num_rays_per_batch)
@@ -89,6 +96,11 @@ class PortraitPixelSampler(PixelSampler):
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
         self.drawn, self.shape = torch.stack([row, y, x]), (count, height, width)
         return batch
+
+    def favour(self, region: str | None) -> None:
+        """Draw mostly from one region of the person; from all of it where none is named."""
+        covered = None if region in (None, "person") else REGIONS[region]
+        self.region_labels = None if covered is None else torch.tensor([label in covered for label in Label])
 
     def observe(self, error: Float[Tensor, "rays"]) -> None:
         """Learn the colour errors, in [0, 1], of the pixels drawn last."""

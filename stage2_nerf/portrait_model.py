@@ -25,7 +25,7 @@ from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, Canonical
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
-from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
+from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.side_by_side import at_rest
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
@@ -306,10 +306,10 @@ class PortraitModel(Model):
         """Losses of a bundle of training rays."""
         del metrics_dict
         predicted, target, matte = self.compare(outputs, batch)
-        losses = {"colour": colour_loss(predicted, target)}
         outputs["colour_error"] = (predicted - target).detach().abs().mean(dim=-1, keepdim=True)
         if self.style_weights:
-            return losses
+            return {"colour": style_loss(predicted, target)}
+        losses = {"colour": colour_loss(predicted, target)}
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
         losses["deformation"] = (
             self.config.deformation_weight

@@ -27,7 +27,6 @@ OutputCodec = Literal[Codec, "png"]
 """How to compress; png is a folder of pictures."""
 SECONDS_BETWEEN_PREVIEWS = 2.0
 PREVIEW_SIDE = 960
-Picture = UInt8[np.ndarray, "height width channels"]
 
 
 @dataclass(frozen=True)

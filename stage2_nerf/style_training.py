@@ -191,6 +191,7 @@ class StyleTraining:
         self.model.style_weights = {self.style_name: 1.0}
         self.model.freeze_shared(True)
         self.datamanager.restore()
+        self.datamanager.favour(self.prompt.region)
         follow_first(self.take_up_kept, self.take)
         self.train_on_edited()
 

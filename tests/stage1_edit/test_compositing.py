@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stage1_edit.compositing import composite, region_mask, region_weights
+from stage1_edit.compositing import composite, region_mask, region_weights, training_mask
 from stage1_edit.portrait import Portrait
 from tracking.regions import REGIONS, is_in_region
 
@@ -61,3 +61,18 @@ def test_unmasked_pixels_keep_their_value() -> None:
 def test_an_unknown_region_is_a_bug(portrait: Portrait) -> None:
     with pytest.raises(KeyError):
         mask_of(portrait, "tail")
+
+
+def test_a_part_is_trained_on_whole_as_far_as_its_mask_reaches_and_blended_once(portrait: Portrait) -> None:
+    """Pasted back through the mask, what was trained on gives exactly the frame that was edited by itself."""
+    original = torch.from_numpy(portrait.image)
+    labels, matte = torch.from_numpy(portrait.labels), torch.from_numpy(portrait.matte)[..., None]
+    edit = 1 - original
+    for region in ("hair", "lips", "clothes", "person"):
+        trained = composite(edit, original, training_mask(labels, matte, region))
+        mask = region_mask(labels, matte, region)
+        assert torch.equal(trained[mask[..., 0] == 0], original[mask[..., 0] == 0]), region
+        if region != "person":
+            torch.testing.assert_close(composite(trained, original, mask), composite(edit, original, mask))
+        else:
+            torch.testing.assert_close(trained, composite(edit, original, matte))

@@ -91,6 +91,21 @@ def test_a_statue_has_one_colour(make_request, portrait: Portrait) -> None:
     assert 40 < np.median(hues) < 90
 
 
+@pytest.mark.parametrize("material", MATERIALS)
+def test_a_statues_face_keeps_its_lines(material: str, make_request, portrait: Portrait) -> None:
+    """Brows, lips and open mouth stay darker than the skin, by which a face's expression is read."""
+    lightness = to_lab(edit(make_request(material)).numpy())[..., 0] / 100
+
+    def below_skin(plane: np.ndarray, label: Label) -> float:
+        return float(np.median(plane[portrait.labels == Label.FACE_SKIN]) - np.median(plane[portrait.labels == label]))
+
+    for label in (Label.BROWS, Label.LIPS, Label.MOUTH_INTERIOR):
+        filmed = below_skin(portrait.lightness, label)
+        assert below_skin(lightness, label) > 0.25 * filmed > 0, label.name
+    face = portrait.weights("face") > 0.99
+    assert np.corrcoef(lightness[face], portrait.lightness[face])[0, 1] > 0.85
+
+
 def test_darker_and_lighter_are_so_and_slightly_is_less(make_request) -> None:
     original = make_request("darker").original
     levels = [edit(make_request(t)).mean() for t in ("very dark", "darker", "slightly darker", "slightly lighter")]

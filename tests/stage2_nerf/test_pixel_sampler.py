@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from stage2_nerf.error_map import ErrorMap
 from stage2_nerf.pixel_sampler import PortraitPixelSamplerConfig, frame_weights
 from tracking.frame_flags import FrameFlag
+from tracking.regions import Label
 
 FRAMES, SIZE = 6, 32
 
@@ -103,3 +104,20 @@ def test_poor_frames_are_drawn_seldom_and_profiles_are_not_poor():
     flags[1], flags[3], flags[5] = FrameFlag.BLURRED, FrameFlag.OCCLUDED | FrameFlag.PROFILE, FrameFlag.PROFILE
     found = frame_weights(PortraitPixelSamplerConfig(poor_frame_weight=0.25), torch.zeros(8, 3), flags)
     assert_close(found, torch.tensor([1, 0.25, 1, 0.25, 1, 1, 1, 1]))
+
+
+def test_pixels_outside_of_the_edited_region_are_drawn_seldom_but_still_drawn():
+    pixels = sampler(error_share=0)
+    batch = frames()
+    batch["labels"][:, : SIZE // 2] = int(Label.HAIR)
+
+    def share_above() -> float:
+        indices = torch.cat([pixels.sample(batch)["indices"] for _ in range(20)])
+        return float((indices[:, 1] < SIZE // 2).float().mean())
+
+    assert 0.45 < share_above() < 0.55
+    pixels.favour("hair")
+    # Candidates are drawn without replacement, so some of the seldom ones come up.
+    assert 0.7 < share_above() < 0.9
+    pixels.favour("person")
+    assert 0.45 < share_above() < 0.55
