@@ -5,7 +5,7 @@ Landmarks outline the face; colour and place tell hair, neck and clothes apart.
 Colours are learned per clip: a histogram for each part, and a map of where, relative to the head, that part is found.
 Both start from a rough anatomy and are refined by expectation maximisation over frames spread over the clip. In each
 frame they are then met by the colours that the parts have nearby, for light differs from one side of a face to the
-other.
+other, and by what the surrounding pixels seem to show: a strand as light as skin is hair among hair.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class LabelingConfig:
     """Passes of expectation maximisation over the sampled frames."""
     color_trust: float = 0.7
     """Exponent of the colour likelihood: neighbouring pixels are not independent witnesses."""
-    learned_place: float = 0.5
+    learned_place: float = 0.65
     """How much the learned place maps, rather than the rough anatomy, count in the end."""
     local_rounds: int = 1
     """Passes in which a frame's own colours around each pixel are heard."""
@@ -52,6 +52,12 @@ class LabelingConfig:
     """How much these count beside the clip's colours."""
     local_reach: float = 0.2
     """How far around a pixel they are gathered, in face heights."""
+    neighbor_rounds: int = 2
+    """Passes in which a pixel hears what the pixels around it seem to show."""
+    neighbor_trust: float = 2.0
+    """Logarithm of how much likelier a part becomes where all around shows it."""
+    neighbor_reach: float = 0.05
+    """How far around a pixel it listens, in face heights."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,24 @@ class PartModel:
             posterior = _normalized(prior * cv2.pow(likelihood, self.config.color_trust))
             posterior[stray_hair(posterior, sample.matte > 0.3, head), HAIR] *= STRAY_HAIR
             posterior = _normalized(posterior)
+        posterior = self._agreed(posterior, sure, head.face_height)
         radius = max(1, round(0.02 * head.face_height))
         edges = GuidedFilter(sample.image.astype(np.float32) / 255, radius, 1e-3)
         smooth = [edges.smooth(posterior[..., part]) for part in range(len(PARTS))]
         return np.clip(np.dstack(smooth), 0, 1).astype(np.float32)
+
+    def _agreed(
+        self, posterior: Posterior, sure: Float32[np.ndarray, "height width 1"], face_height: float
+    ) -> Posterior:
+        """Mean field inference of a random field whose pixels like to show what their surroundings show.
+
+        The kernel is a box (of Gaussians: Kraehenbuehl & Koltun 2011, equation 3).
+        """
+        reach = max(1, round(self.config.neighbor_reach * face_height))
+        for _ in range(self.config.neighbor_rounds):
+            around = _normalized(cv2.blur(posterior * sure, (2 * reach + 1, 2 * reach + 1)))
+            posterior = _normalized(posterior * cv2.exp(self.config.neighbor_trust * around))
+        return posterior
 
 
 def learn_parts(samples: Sequence[LabelSample], config: LabelingConfig) -> PartModel:

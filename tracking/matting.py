@@ -57,11 +57,11 @@ class MatteConfig:
     """Radius of the guided filter: how wide a soft edge may be."""
     edge_smoothness: float = 1e-4
     """Variance, for colours in [0, 1], below which the guided filter takes the picture for flat."""
-    color_trust: float = 0.75
+    color_trust: float = 0.5
     """How much colour, rather than the first guess, decides about undecided pixels."""
     black_point: float = 0.1
     """What is below becomes 0."""
-    white_point: float = 0.88
+    white_point: float = 0.75
     """What is above becomes 1."""
 
 
