@@ -38,7 +38,7 @@ from tracking.clip import TrackedClip
 COLORED = ("hair", "eyes", "lips", "skin", "brows", "clothes")
 CARRIERS = (
     *("turn him into a bronze statue", "oil painting", "hair: make it silver", "cartoon"),
-    *("pencil sketch", "warm light", "lips: make them red", "vampire", "watercolor", "old film"),
+    *("pencil sketch", "warm light", "lips: make them red", "zombie", "watercolor", "old film"),
 )
 """Edits that are bent."""
 BENDS = (

@@ -51,6 +51,7 @@ def diffusers_library() -> Any:
         raise UserError(f"Editing by diffusion needs packages that are missing: {INSTALL}.") from error
     for package in (diffusers, transformers):
         package.logging.set_verbosity_error()
+        package.logging.disable_progress_bar()
     return diffusers
 
 

@@ -7,6 +7,7 @@ expressions. A caption tells which edits the expression guard would not let pass
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -134,10 +135,10 @@ def trials(config: PreviewConfig, name: EditorName) -> list[Trial]:
             found.append(Trial(str(prompt), prompt))
         elif isinstance(settings, InstructPix2PixConfig):
             for text, image in product(config.text_guidance, config.image_guidance):
-                found.append(Trial(f"{prompt} -- text {text:g}, image {image:g}", prompt, 1.0, text, image))
+                found.append(Trial(f"text {text:g}, image {image:g}: {prompt}", prompt, 1.0, text, image))
         else:
             for text, level in product(config.text_guidance, config.noise_levels):
-                found.append(Trial(f"{prompt} -- text {text:g}, noise {level:g}", prompt, level, text))
+                found.append(Trial(f"text {text:g}, noise {level:g}: {prompt}", prompt, level, text))
     return found
 
 
@@ -190,6 +191,7 @@ def preview(config: PreviewConfig, on_progress: Callable[[int, int], None] = lam
     guard = ExpressionGuard(replace(config.pipeline.editor.guard), _NoEditor())
     originals = [clip.image(frame) for frame in frames]
     rows = [SheetRow("as filmed", originals, [f"frame {frame}" for frame in frames])]
+    on_progress(0, len(wanted) * len(frames))
     for number, trial in enumerate(wanted):
         if settings is not None and trial.text_guidance is not None:
             settings.guidance_scale = trial.text_guidance
@@ -278,8 +280,14 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
     logging.getLogger("stage1_edit.diffusion_weights").setLevel(logging.INFO)
     columns = TextColumn("Editing frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with one_sentence_for_user_errors():
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("edit", total=None)
-            path = preview(config, lambda done, due: bar.update(task, completed=done, total=due))
+    with one_sentence_for_user_errors(), ExitStack() as shown:
+        bars: list[Progress] = []
+
+        def show(done: int, due: int) -> None:
+            if not bars:
+                bars.append(shown.enter_context(Progress(*columns, console=console, transient=True)))
+                bars[0].add_task("edit", total=due)
+            bars[0].update(bars[0].task_ids[0], completed=done)
+
+        path = preview(config, show)
         console.print(f"Wrote {path}", soft_wrap=True)
