@@ -40,6 +40,7 @@ from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.consistency import ConsistencyName
+from stage1_edit.diffusion_config import Precision
 from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_pictures import from_diffusion_range, to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
@@ -101,6 +102,8 @@ class Arguments:
     frames_at_once: int = 8
     anchors: int = 2
     """Frames that the others follow."""
+    precision: Precision = "bf16"
+    """Numbers that the networks compute with; half of the time that 32 bits would take, on processors that can."""
     threads: int = 1
     """That torch computes on."""
     sheets: bool = True
@@ -285,6 +288,7 @@ def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
         guidance_scale=arguments.guidance_scale,
         image_guidance_scale=arguments.image_guidance_scale,
         sampling_steps=arguments.sampling_steps,
+        precision=arguments.precision,
         longer_side=SIZE,
         frames_at_once=arguments.frames_at_once,
     )
@@ -292,8 +296,8 @@ def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
 
 def settings_of(arguments: Arguments) -> dict[str, Any]:
     """What the results depend on, beside clip, prompt and weights."""
-    chosen = ("frames", "sampling_steps", "guidance_scale", "image_guidance_scale", "frames_at_once", "anchors")
-    return {name: value for name, value in asdict(arguments).items() if name in chosen}
+    unlike = ("clips", "prompts", "ways", "model", "threads", "sheets", "work", "output")
+    return {name: value for name, value in asdict(arguments).items() if name not in unlike}
 
 
 def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
