@@ -94,10 +94,10 @@ def in_words(schedule: EditSchedule, editor: FrameEditor) -> str:
     """What a schedule is going to do, and why, in one line."""
     network = network_behind(editor)
     if isinstance(schedule, EditThenFit):
-        rounds = ", ".join(f"{len(one.frames)} at level {one.noise_level:g}" for one in schedule.rounds)
+        rounds = ", then ".join(f"{len(one.frames)} at noise level {one.noise_level:g}" for one in schedule.rounds)
         total = sum(one.evaluations for one in schedule.rounds)
         counted = "as InstructPix2Pix would count them" if network is None else "within the budget"
-        return f"Schedule: edit-then-fit, {rounds} frames in turn, {total:,} network evaluations {counted}."
+        return f"Schedule: edit-then-fit, frames: {rounds}; {total:,} network evaluations {counted}."
     assert isinstance(schedule, IterativeDatasetUpdate)
     config = schedule.config
     first = "every frame" if config.frames_first is None else f"{config.frames_first} frames"

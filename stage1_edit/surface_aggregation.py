@@ -79,8 +79,8 @@ class SurfaceChange:
             partial,
             number=number,
             resolution=self.texels.resolution,
-            change=self.change.astype(np.float16),
-            weight=self.weight.astype(np.float16),
+            change=self.change,
+            weight=self.weight,
         )
         partial.replace(path)
 
@@ -93,7 +93,7 @@ class SurfaceChange:
             if int(kept["number"]) != number:
                 return None
             texels = MeshTexels.of_resolution(kept["resolution"])
-            return cls(texels, kept["change"].astype(np.float32), kept["weight"].astype(np.float32))
+            return cls(texels, kept["change"], kept["weight"])
 
 
 def view_of(
