@@ -40,6 +40,9 @@ USUAL = (0.02, 0.98)
 """Between these shares of a clip's frames its codes count as usual."""
 ROOM_BEYOND = 0.15
 """How far beyond the usual codes a driven avatar may go, as a share of their range."""
+NEIGHBOURS, DRAWN = 6, 0.8
+"""To so many of the clip's codes the nearest way is gone this far. Bounded one by one alone, a woman's codes driven by a
+man's speech mixed as they never had, and her chin and cheeks broke into blotches."""
 
 
 @dataclass
@@ -97,14 +100,13 @@ class CanonicalField(nn.Module):
         Args:
             conditions: what the field is conditioned on.
             shift: added to the reduced code.
-            seen: conditions of the clip, where those asked for may be none of its own. Codes are then kept near the
-                clip's: the tables know nothing beyond, and turn into specks. The known displacement is not held back.
+            seen: conditions of the clip, where those asked for may be none of its own. Codes are then drawn to the
+                clip's: the tables know nothing beyond, nor of mixtures that never occurred, and turn into specks and
+                blotches. The known displacement is not held back.
         """
         codes = self.codes(conditions) + shift
         if seen is not None:
-            low, high = torch.quantile(self.codes(seen), self.condition_mean.new_tensor(USUAL), dim=0)
-            room = ROOM_BEYOND * (high - low)
-            codes = codes.clamp(low - room, high + room)
+            codes = drawn_to(codes, self.codes(seen))
         return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
     def to_canonical(
@@ -121,6 +123,21 @@ class CanonicalField(nn.Module):
         log_density, features = self.decoder(encoded).split([1, self.config.feature_size], dim=-1)
         density = torch.exp((log_density[:, 0] + self.config.initial_log_density).clamp(max=9.0))
         return density, features
+
+
+def drawn_to(codes: Float[Tensor, "moments code"], seen: Float[Tensor, "frames code"]) -> Float[Tensor, "moments code"]:
+    """Codes drawn to those that were seen: each bounded, and moved most of the way to the seen ones nearest to it.
+
+    The nearest are weighted by a Gaussian of their distance that is as wide as half the way to the last of them, so the
+    result moves smoothly where the codes do.
+    """
+    low, high = torch.quantile(seen, seen.new_tensor(USUAL), dim=0)
+    room = ROOM_BEYOND * (high - low)
+    codes = codes.clamp(low - room, high + room)
+    distances = torch.cdist(codes, seen)
+    last = distances.topk(min(NEIGHBOURS, len(seen)), largest=False).values[:, -1:]
+    weights = torch.softmax(-0.5 * (distances / (0.5 * last).clamp(min=1e-6)) ** 2, dim=1)
+    return torch.lerp(codes, weights @ seen, DRAWN)
 
 
 def build_decoder(config: CanonicalFieldConfig, encoding: BlendedEncoding) -> nn.Module:

@@ -132,8 +132,16 @@ def test_expressions_that_the_clip_never_shows_stay_near_those_it_shows(model) -
     far = field.blend(seen.mean(0, keepdim=True) + 50.0, seen=seen).codes
     span = usual.amax(0) - usual.amin(0)
     assert (far <= usual.amax(0) + 0.2 * span + 1e-5).all() and (far >= usual.amin(0) - 0.2 * span - 1e-5).all()
-    middle = seen.median(0).values[None]
-    torch.testing.assert_close(field.blend(middle, seen=seen).codes, field.blend(middle).codes, atol=0.2, rtol=0)
+    # The clip's own are nearly what they were, and mixtures that it never shows come nearer to some that it does.
+    own = field.blend(seen, seen=seen).codes
+    assert (own - usual).norm(dim=1).mean() < 0.5 * (usual - usual.mean(0)).norm(dim=1).mean()
+    mixture = seen.new_zeros(len(seen), seen.shape[1]).copy_(seen)
+    mixture[:, ::2] = seen.flip(0)[:, ::2]
+    apart = [
+        torch.cdist(codes, usual).amin(1).mean()
+        for codes in (field.codes(mixture), field.blend(mixture, seen=seen).codes)
+    ]
+    assert apart[1] < 0.7 * apart[0]
 
 
 def test_a_head_elsewhere_is_seen_elsewhere_while_the_torso_stays(renderer, tiny_clip: TrackedClip) -> None:
