@@ -10,7 +10,7 @@ is an editor of its own, given to `per_frame` with as many frames at once as it 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.style_mix import style_name
-from stage2_nerf.style_training import StyleTraining
+from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 from tracking.video import VideoReader
@@ -70,10 +70,12 @@ class EditingTask:
     """An empty folder for what a method keeps while it works."""
     style_steps: int = 200
     """Training steps of our style."""
+    training: StyleTrainingConfig | None = None
+    """How it is trained otherwise; as the run's own settings have it, if none is given."""
     static: StaticNerfConfig = field(default_factory=StaticNerfConfig)
     """The static baseline's size and steps."""
     batch_size: int = 1
-    """How many frames are edited together, by `per_frame`."""
+    """How many frames are edited together."""
 
 
 Method = Callable[[EditingTask, Path], None]
@@ -107,16 +109,16 @@ def edit_with_static_nerf(task: EditingTask, output: Path) -> None:
 def edit_with_avatar(task: EditingTask, output: Path) -> None:
     """Train a style of the run's avatar, and render it as `portrait-render` does."""
     pipeline = load_for_editing(task, task.prompt)
-    pipeline.config.style_training.steps = task.style_steps
     pipeline.train()
     training = StyleTraining(
-        pipeline.config.style_training,
+        replace(task.training or pipeline.config.style_training, steps=task.style_steps),
         task.prompt,
         style_name(task.prompt),
         pipeline.model,
         pipeline.datamanager,
         (task.editor, EditedFrames(task.workshop / "edited", task.prompt, "measured")),
         seed=0,
+        frames_at_once=task.batch_size,
     )
     training.begin()
     for step in track(range(task.style_steps), "Training the style"):

@@ -2,23 +2,26 @@
 
 Random weights cost what real ones do, and nothing is downloaded.
 
-    python scripts/measure_diffusion_cost.py                                    one frame on the CPU
+    python scripts/measure_diffusion_cost.py --sampling-steps 2                 one frame on the CPU
     python scripts/measure_diffusion_cost.py --device cuda --frames 1 4 8 --precision fp16 bf16
 
+All steps ask the network alike, so that few of them tell what more would take: what an edit of the usual 20 steps takes
+is added up from the time of one evaluation and that of all else (text, encoding, decoding), both measured.
 Every measurement is kept as soon as it is made, and not made again by the next call with the same `--output`.
 """
 
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import tyro
-from measuring import circumstances, peak_memory_bytes, write_measurements
+from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
 from rich.console import Console
 
 from stage1_edit.choose_editor import EditorConfig, make_editor
@@ -32,6 +35,8 @@ from stage1_edit.prompts import EditPrompt
 
 CONSOLE = Console()
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+USUAL_STEPS = 20
+"""Denoising steps of an edit, by the editor's default."""
 
 
 @dataclass
@@ -50,12 +55,15 @@ class Measure:
     """What ties the frames together."""
     longer_side: int = 512
     """Pixels along a side."""
-    sampling_steps: int = 20
-    """Denoising steps of an edit."""
+    sampling_steps: int = USUAL_STEPS
+    """Denoising steps of the edits that are measured."""
+    threads: int = 1
+    """That torch computes on, on a CPU."""
 
 
 def main(settings: Measure) -> None:
     """Measure what is not measured yet."""
+    use_threads(settings.threads)
     device = torch.device(settings.device)
     known: dict[str, Any] = json.loads(settings.output.read_text())["edits"] if settings.output.exists() else {}
     for number in settings.precision:
@@ -93,21 +101,51 @@ def measure(
         torch.cuda.reset_peak_memory_stats()
         torch.cuda.synchronize()
     evaluations, started = editor.network_evaluations, time.perf_counter()
-    editor.edit(requests)
-    seconds = time.perf_counter() - started
+    with timed(model.pipeline.unet, on_gpu) as network_seconds:
+        editor.edit(requests)
+    seconds, evaluations = time.perf_counter() - started, editor.network_evaluations - evaluations
+    besides, each = seconds - sum(network_seconds), sum(network_seconds) / evaluations
+    usual = evaluations * USUAL_STEPS / settings.sampling_steps
     parts = {part: count(getattr(model.pipeline, part)) for part in ("unet", "vae", "text_encoder")}
     dtype = precision(settings, "instruction", model.device)
     need = estimate_memory(
         parts, model.pipeline.unet.config, model.pipeline.vae.config, (side, side), frames, 3, dtype.itemsize
     )
     return {
+        "sampling_steps": settings.sampling_steps,
         "seconds_a_frame": round(seconds / frames, 2),
-        "network_evaluations": editor.network_evaluations - evaluations,
+        "network_evaluations": evaluations,
+        "seconds_a_network_evaluation": round(each, 3),
+        "seconds_a_frame_besides_the_network": round(besides / frames, 2),
+        f"seconds_a_frame_of_{USUAL_STEPS}_steps": round((besides + usual * each) / frames, 1),
+        f"of_{USUAL_STEPS}_steps_is": "measured" if settings.sampling_steps == USUAL_STEPS else "added up",
         "peak_gigabytes": round(peak_memory_bytes() / GIGABYTE, 2),
         "peak_is_of": "the GPU's tensors" if on_gpu else "the whole process, ever",
         "estimated_gigabytes": round(need.total / GIGABYTE, 2),
         "parameters": parts,
     }
+
+
+@contextmanager
+def timed(network: torch.nn.Module, on_gpu: bool) -> Iterator[list[float]]:
+    """Take the time of every pass through a network."""
+    begun: list[float] = []
+    seconds: list[float] = []
+
+    def now() -> float:
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    hooks = [
+        network.register_forward_pre_hook(lambda *_: begun.append(now())),
+        network.register_forward_hook(lambda *_: seconds.append(now() - begun[-1])),
+    ]
+    try:
+        yield seconds
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def random_model(settings: InstructPix2PixConfig, device: torch.device) -> DiffusionModel:

@@ -17,7 +17,7 @@ class Autoencoder:
     """A pipeline's autoencoder. Latents are in 32 bits outside of it."""
 
     def __init__(self, vae: Any, device: torch.device) -> None:
-        """Take diffusers' `AutoencoderKL`; its numbers may be turned to 32 bits."""
+        """Take diffusers' `AutoencoderKL` or `AutoencoderTiny`; its numbers may be turned to 32 bits."""
         self.vae = vae
         self.device = device
 
@@ -49,7 +49,10 @@ class Autoencoder:
         return True
 
     def _encode(self, pixels: Pixels) -> Latents:
-        return self.vae.encode(pixels.to(self.device, self.vae.dtype)).latent_dist.mode().float()
+        encoded = self.vae.encode(pixels.to(self.device, self.vae.dtype))
+        # AutoencoderTiny gives latents instead of how probable each is.
+        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        return latents.float()
 
     def _decode(self, latents: Latents) -> Pixels:
         mean, deviation = self._statistics(latents)

@@ -35,6 +35,14 @@ class ScheduleConfig:
     edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
     """Keyframes from noise, then rounds from the avatar's renders, within a budget."""
 
+    def check(self) -> None:
+        """See whether the settings make sense.
+
+        Raises:
+            UserError: they do not; the message says which to change.
+        """
+        self.edit_then_fit.check()
+
     @property
     def train_on_unedited(self) -> bool:
         """Whether frames are trained on before they are edited."""
@@ -86,10 +94,10 @@ def in_words(schedule: EditSchedule, editor: FrameEditor) -> str:
     """What a schedule is going to do, and why, in one line."""
     network = network_behind(editor)
     if isinstance(schedule, EditThenFit):
-        rounds = ", ".join(f"{len(one.frames)} at level {one.noise_level:g}" for one in schedule.rounds)
+        rounds = ", then ".join(f"{len(one.frames)} at noise level {one.noise_level:g}" for one in schedule.rounds)
         total = sum(one.evaluations for one in schedule.rounds)
         counted = "as InstructPix2Pix would count them" if network is None else "within the budget"
-        return f"Schedule: edit-then-fit, {rounds} frames in turn, {total:,} network evaluations {counted}."
+        return f"Schedule: edit-then-fit, frames: {rounds}; {total:,} network evaluations {counted}."
     assert isinstance(schedule, IterativeDatasetUpdate)
     config = schedule.config
     first = "every frame" if config.frames_first is None else f"{config.frames_first} frames"

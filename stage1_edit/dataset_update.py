@@ -93,7 +93,7 @@ class DatasetUpdater:
         """Edit what is due; call once before every training step. Returns the frames that were replaced."""
         due = self.schedule.due()
         if due.frames and due.noise_level < 1 and self.starts is not None:
-            self.starts.begin(due.number, self.edited, is_round=len(due.frames) > 1)
+            self.starts.begin(due.number, self.edited, due.is_round)
         for start in range(0, len(due.frames), self.batch_size):
             batch = due.frames[start : start + self.batch_size]
             self._edit(batch, due)

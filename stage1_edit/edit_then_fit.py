@@ -148,7 +148,7 @@ class EditThenFit:
         self._rounds_begun += 1
         due = self.rounds[number]
         left = tuple(frame for frame in due.frames if self._edited_in.get(frame, -1) < number)
-        return DueEdits(left, due.noise_level, steps_by_level=True, number=number)
+        return DueEdits(left, due.noise_level, steps_by_level=True, number=number, is_round=True)
 
     @property
     def is_round_next(self) -> bool:

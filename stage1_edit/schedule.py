@@ -19,6 +19,8 @@ class DueEdits:
     """Whether a weaker edit is made in fewer steps."""
     number: int = 0
     """Tells this order from all others of the phase; the same in a run that goes on."""
+    is_round: bool = False
+    """Whether it is one of a few orders of many frames: a run may be stopped amid it, and go on with what is left."""
 
 
 class EditSchedule(Protocol):

@@ -79,8 +79,8 @@ class SurfaceChange:
             partial,
             number=number,
             resolution=self.texels.resolution,
-            change=self.change.astype(np.float16),
-            weight=self.weight.astype(np.float16),
+            change=self.change,
+            weight=self.weight,
         )
         partial.replace(path)
 
@@ -93,7 +93,7 @@ class SurfaceChange:
             if int(kept["number"]) != number:
                 return None
             texels = MeshTexels.of_resolution(kept["resolution"])
-            return cls(texels, kept["change"].astype(np.float32), kept["weight"].astype(np.float32))
+            return cls(texels, kept["change"], kept["weight"])
 
 
 def view_of(
@@ -175,6 +175,8 @@ class SurfaceStarts:
         """Gather, before some frames are edited, from those that have been."""
         file = self.file if is_round else None
         kept = None if file is None else SurfaceChange.load(file, number)
+        if kept is not None:
+            self._texels = kept.texels
         if kept is None:
             chosen = [frame for frame in self.views if frame in done][: self.most_views]
             kept = self._gather(chosen) if chosen else None

@@ -96,6 +96,7 @@ class PortraitEditPipeline(VanillaPipeline):
         self.diary: RunDiary | None = None
         self.latest_psnr = torch.tensor(torch.nan)
         self.schedule_states: dict[str, dict[str, Any]] = {}
+        self.training_state: dict[str, Any] = {}
         self.live = LiveEditing(lambda prompt: self.editor[1].check(prompt), lambda: list(self.styles.values()))
         dataset = self.datamanager.eval_dataset or self.datamanager.train_dataset
         self.portrait = self.live.controls(
@@ -239,6 +240,7 @@ class PortraitEditPipeline(VanillaPipeline):
             CONSOLE.print("The run before had another schedule: this one begins anew, with its edited frames.")
         if is_first():
             CONSOLE.print(self.phase.plan, soft_wrap=True)
+        self.phase.go_on_training(self.training_state)
         self.phase.begin()
         self.parallel = self.in_parallel()
         self.portrait.look.offer(list(self.styles.values()), prompt)
@@ -336,12 +338,14 @@ class PortraitEditPipeline(VanillaPipeline):
         self.model.style_weights = {} if prompt is None else {style_name(prompt): 1.0}
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The edit schedules, and which clip the avatar is of, for the checkpoint."""
-        return {"schedules": self.schedule_states, "clip": clip_entry(self.clip)}
+        """The edit schedules, the style's training, and which clip the avatar is of, for the checkpoint."""
+        training = {} if self.phase is None else self.phase.training_state()
+        return {"schedules": self.schedule_states, "training": training, "clip": clip_entry(self.clip)}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take the edit schedules from a checkpoint."""
+        """Take the edit schedules and the style's training from a checkpoint."""
         self.schedule_states = dict(state["schedules"])
+        self.training_state = dict(state.get("training", {}))
 
     def load_pipeline(self, loaded_state: dict[str, Any], step: int) -> None:
         """Load a checkpoint: the avatar whole, and of the styles those that this run asks for.

@@ -25,7 +25,7 @@ from stage1_edit.schedule import EditSchedule, IterativeDatasetUpdateConfig
 from stage1_edit.surface_aggregation import SurfaceStarts
 from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.portrait_model import PortraitModel
-from stage2_nerf.several_processes import follow_first
+from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
 
@@ -269,10 +269,25 @@ class StyleTraining:
         self.schedule.load_state_dict(state)
         return True
 
+    def training_state(self) -> dict[str, Any]:
+        """What the next steps depend on beside the model, for the checkpoint: Adam's means, and torch's randomness."""
+        return {"name": self.style_name, "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()}
+
+    def go_on_training(self, state: dict[str, Any]) -> None:
+        """Go on where a checkpoint's training stood, if it was this style that was trained."""
+        if state.get("name") != self.style_name:
+            return
+        self.optimizer.load_state_dict(state["optimizer"])
+        # Of several processes each draws rays of its own.
+        if processes() == 1:
+            torch.set_rng_state(state["random"].cpu())
+
     def train_on_edited(self) -> None:
         """Draw rays from edited frames alone, unless the schedule wants otherwise: the others would hold the style near
         the original."""
-        if self.edited and not self.config.schedule.train_on_unedited:
+        if self.config.schedule.train_on_unedited:
+            self.datamanager.train_only_on(None)
+        elif self.edited:
             self.datamanager.train_only_on(sorted(self.edited))
 
     def after_step(self) -> None:

@@ -97,6 +97,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
             # Resolved here, and so told once and recorded in the run's config.yml.
             pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
             check_editor(pipeline.editor, prompts)
+            pipeline.style_training.schedule.check()
         require_devices(self.machine)
         require_writable(self.output_dir)
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data

@@ -90,7 +90,7 @@ def test_a_network_is_planned_for_by_its_own_price() -> None:
     [
         ("auto", "every frame first, then 1 every 10 steps; an edit costs milliseconds"),
         ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
-        ("edit-then-fit", "16 at level 1, 20 at level 0.6, 20 at level 0.3 frames in turn, 2,040 network evaluations"),
+        ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.6, then 20 at noise level 0.3; 2,040 network"),
     ],
 )
 def test_the_plan_is_told_in_one_line(name: str, words: str) -> None:

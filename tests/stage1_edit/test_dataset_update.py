@@ -115,3 +115,59 @@ def test_only_frames_edited_so_far_are_known_as_edited() -> None:
     assert not update.step() and update.edited == {2}
     update.step()
     assert update.edited == {1, 2}
+
+
+def test_a_frames_randomness_does_not_depend_on_what_else_is_edited() -> None:
+    whole = updater(DueEdits((3, 1, 0), 1.0, number=7), batch_size=2, seed=5)
+    whole.step()
+    left = updater(DueEdits((0,), 1.0, number=7), seed=5)
+    left.step()
+    seeds = {one.frame: one.generator.initial_seed() for batch in whole.editor.batches for one in batch}
+    assert len(set(seeds.values())) == 3
+    ((request,),) = left.editor.batches
+    assert request.generator.initial_seed() == seeds[0]
+
+
+class Starts:
+    """Starts edits from red, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told = []
+
+    def begin(self, number, done, is_round) -> None:
+        self.told.append(("begin", number, set(done), is_round))
+
+    def replaced(self, frame) -> None:
+        self.told.append(("replaced", frame))
+
+    def start(self, original, render, matte, geometry) -> torch.Tensor:
+        return torch.tensor([1.0, 0, 0]).expand_as(original)
+
+
+def test_weaker_edits_start_where_they_are_told_and_those_from_noise_do_not() -> None:
+    starts = Starts()
+    update = updater(DueEdits((0, 1), 1.0), DueEdits((1,), 0.3, number=2, is_round=True), starts=starts)
+    update.step()
+    update.step()
+    (first, _), (second,) = update.editor.batches
+    assert torch.equal(first.render, first.original) and (second.render == torch.tensor([1.0, 0, 0])).all()
+    assert starts.told == [("replaced", 0), ("replaced", 1), ("begin", 2, {0, 1}, True), ("replaced", 1)]
+
+
+def test_every_batch_is_recorded_with_its_cost_once_its_frames_are_replaced() -> None:
+    records = []
+    update = updater(DueEdits((3, 1, 0), 0.6, True, number=4), batch_size=2, keep_record=records.append)
+    editor = update.editor
+    editor.network_evaluations = 100
+    editor.evaluations_for = lambda frames, noise_level, steps_by_level: 0
+    plain = editor.edit
+
+    def edit(requests):
+        editor.network_evaluations += 9 * len(requests)
+        assert all(request.steps_by_level for request in requests)
+        return plain(requests)
+
+    editor.edit = edit
+    update.step()
+    assert [(one.frames, one.number, one.network_evaluations) for one in records] == [((3, 1), 4, 18), ((0,), 4, 9)]
+    assert records[0].noise_level == 0.6 and len(set(records[0].seeds + records[1].seeds)) == 3

@@ -1,0 +1,318 @@
+"""Compare ways of making a diffusion editor consistent, on real clips, with the editor of `train_small_editor.py`.
+
+    python scripts/benchmark_diffusion_editors.py --clips demo/clip CLIP... --model outputs/small_editor/model
+
+Every way edits the first frames of every clip by every prompt, a square around the head enlarged to the size that the
+editor was trained at, and is measured by the product's own metrics: flicker, landmarks, nearness to what the offline
+editor, its teacher, makes of the frame, sharpness, network evaluations and processor time. Two ways are bounds: `own
+target` is the offline editor itself, and `autoencoder` passes its edit through the autoencoder alone, which is what a
+network without errors would give.
+
+Results are kept in `--work`, one a way, and made once. `--sheets` writes a picture of every clip and prompt there.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from head_window import HeadWindow, HeadWindowEditor
+from measuring import circumstances, use_threads, write_measurements
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.progress import track
+from rich.table import Table
+from suite_clips import beginning
+from suite_pictures import write_sheet
+
+from evaluation.editing_alone import edit_alone, editor_target
+from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.methods import pasted
+from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
+from evaluation.video_pairs import Span
+from stage1_edit.autoencoder import Autoencoder
+from stage1_edit.choose_editor import EditorConfig, make_editor
+from stage1_edit.consistency import ConsistencyName
+from stage1_edit.diffusion_editor import DiffusionEditor
+from stage1_edit.diffusion_pictures import from_diffusion_range, to_diffusion_range
+from stage1_edit.diffusion_weights import DiffusionModel, load_model
+from stage1_edit.editor import EditRequest, FrameEditor, Image
+from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.offline_editor import OfflineEditor
+from stage1_edit.prompts import EditPrompt
+from stage1_edit.starting_noise import NoiseName
+from tracking.clip import TrackedClip
+from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.video import VideoReader
+from tracking.video_writer import VideoWriter
+
+WAYS: dict[str, tuple[ConsistencyName, NoiseName]] = {
+    "per frame": ("none", "per-frame"),
+    "shared noise": ("none", "shared"),
+    "warped noise": ("none", "warped"),
+    "cross-frame": ("cross-frame", "per-frame"),
+    "cross-frame, warped noise": ("cross-frame", "warped"),
+    "tokenflow": ("tokenflow", "per-frame"),
+    "tokenflow, warped noise": ("tokenflow", "warped"),
+}
+"""What ties the frames together, and what sampling begins with."""
+TARGET, AUTOENCODER = "own target", "autoencoder"
+REPORTED = (
+    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
+    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
+    "lip_aperture_correlation", "expression_error", "face_found_share",
+)  # fmt: skip
+IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
+"""Those of them that are taken inside the prompt's region."""
+SIZE = 256
+"""Pixels along a side of what the editor was trained on."""
+WORKING_SIZE = 320
+"""Longer side of the pictures that are measured."""
+
+
+@dataclass
+class Arguments:
+    """What is compared."""
+
+    clips: tuple[Path, ...] = (Path("demo/clip"),)
+    """Tracked clips of people whom the editor was not trained on."""
+    prompts: tuple[str, ...] = ("hair: make the hair silver", "head: turn him into a bronze statue")
+    """That the offline editor understands too."""
+    ways: tuple[str, ...] = (TARGET, AUTOENCODER, *WAYS)
+    """Which of them."""
+    frames: int = 40
+    """Of every clip, from its first."""
+    model: Path = Path("outputs/small_editor/model")
+    """Folder of an editor in diffusers' format."""
+    sampling_steps: int = 10
+    guidance_scale: float = 3.0
+    """Of the text. A network trained on eight prompts needs less than one trained on the web's captions."""
+    image_guidance_scale: float = 1.5
+    frames_at_once: int = 8
+    anchors: int = 2
+    """Frames that the others follow."""
+    threads: int = 1
+    """That torch computes on."""
+    sheets: bool = True
+    """Write pictures into `work`."""
+    work: Path = Path("outputs/diffusion_editors")
+    """Where videos, pictures and results are kept."""
+    output: Path = Path("scripts/measurements/diffusion_editors.json")
+    """Where to write the measurements."""
+
+
+@dataclass
+class AutoencodedTarget:
+    """The offline editor's edit as the autoencoder shows it: a network without errors (a `FrameEditor`)."""
+
+    model: DiffusionModel
+    editor: OfflineEditor = field(default_factory=OfflineEditor)
+
+    @torch.no_grad()
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+        """Edit, encode and decode."""
+        autoencoder = Autoencoder(self.model.pipeline.vae, self.model.device)
+        size = requests[0].original.shape[0], requests[0].original.shape[1]
+        latents = autoencoder.encode(to_diffusion_range(self.editor.edit(requests), size))
+        return list(from_diffusion_range(autoencoder.decode(autoencoder.scaled(latents)), size))
+
+    def check(self, prompt: EditPrompt) -> None:
+        """As the offline editor."""
+        self.editor.check(prompt)
+
+
+@dataclass
+class Comparison:
+    """All ways, on one clip by one prompt."""
+
+    arguments: Arguments
+    clip: TrackedClip
+    prompt: EditPrompt
+    model: DiffusionModel
+    name: str
+    """The clip's."""
+
+    def results(self) -> list[dict[str, Any]]:
+        """The measures of every way: kept ones, if they were made with the same settings."""
+        found = [self._result(way) for way in self.arguments.ways]
+        if self.arguments.sheets:
+            sheet = self._folder / "sheet.png"
+            write_sheet(self.clip, [self._video(way) for way in self.arguments.ways], self.prompt.region, sheet)
+        return found
+
+    def _result(self, way: str) -> dict[str, Any]:
+        video = self._video(way)
+        kept = video.with_suffix(".json")
+        if kept.is_file():
+            return json.loads(kept.read_text())
+        CONSOLE.print(f"[bold]{self.name}[/bold], {self.prompt}: {way}")
+        editor, batch = self._editor(way), self.arguments.frames_at_once
+        begun = time.process_time()
+        self._write(editor, batch, video)
+        seconds = time.process_time() - begun
+        found = {
+            "clip": self.name,
+            "prompt": str(self.prompt),
+            "way": way,
+            "frames": len(self.clip.frames),
+            "measures": self._measures(video, way),
+            "network_evaluations": editor.network_evaluations if isinstance(editor, DiffusionEditor) else 0,
+            "processor_seconds": round(seconds, 1),
+        }
+        write_measurements(kept, found)
+        return found
+
+    def _editor(self, way: str) -> FrameEditor:
+        """A new one, whose anchors and noise are this clip's and prompt's alone.
+
+        Raises:
+            UserError: there is no such way.
+        """
+        if way == TARGET:
+            return OfflineEditor()
+        if way == AUTOENCODER:
+            return AutoencodedTarget(self.model)
+        if way not in WAYS:
+            raise UserError(f"There is no way '{way}': choose of {', '.join((TARGET, AUTOENCODER, *WAYS))}.")
+        consistency, noise = WAYS[way]
+        settings = diffusion_settings(self.arguments)
+        config = EditorConfig("instruct-pix2pix", consistency=consistency, noise=noise, anchors=self.arguments.anchors)
+        return make_editor(config, settings, self.model, InstructPix2Pix(settings, self.model))
+
+    def _write(self, editor: FrameEditor, batch: int, video: Path) -> None:
+        """Edit the frames, put them back into the source's, and write these without loss."""
+        frames = [int(frame) for frame in self.clip.frames]
+        window = HeadWindow.of_clip(self.clip, frames, SIZE)
+        # The target is what the editor's teacher makes of the whole frame, as the measure of the fit has it.
+        framed = editor if isinstance(editor, OfflineEditor) else HeadWindowEditor(editor, window)
+        edits = {
+            frame: picture
+            for first in track(range(0, len(frames), batch), "Editing")
+            for frame, picture in zip(
+                frames[first : first + batch],
+                edit_alone(framed, self.prompt, self.clip, frames[first : first + batch]),
+                strict=True,
+            )
+        }
+        plate = self.clip.plate()
+        reader = VideoReader(Path(self.clip.source.path))
+        partial = video.with_suffix(".partial.mp4")
+        with VideoWriter(partial, reader.properties, "lossless", with_sound=False) as writer:
+            for frame in reader:
+                if frame.index > frames[-1]:
+                    break
+                image = frame.image
+                if frame.index in edits:
+                    # Without the unedited picture: the film's detail is not to make up for the editor's.
+                    image = pasted(self.clip, frame.index, image, (edits[frame.index], None), plate)
+                writer.write(image, frame.timestamp)
+        partial.replace(video)
+
+    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
+        target = editor_target(OfflineEditor(), self.prompt, self.clip)
+        question = EditQuestion(self.prompt.region, expression_names=self.clip.track.expression_names)
+        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
+        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
+        evaluation = measure(self.clip, EditedVideo(video, way, target=target), metrics, config)
+        region = "in_matte" if self.prompt.region == "person" else self.prompt.region
+        found = {}
+        for name in REPORTED:
+            stem, _, rest = name.partition("_ratio")
+            value = evaluation.value(f"{stem}_ratio_{region}{rest}" if name in IN_REGION else name)
+            found[name] = round(value, 5) if np.isfinite(value) else None
+        return found
+
+    def _video(self, way: str) -> Path:
+        return self._folder / f"{way.replace(', ', '-').replace(' ', '-')}.mp4"
+
+    @property
+    def _folder(self) -> Path:
+        """Where results are kept; other settings and another network have another place."""
+        weights = self.arguments.model / "unet" / "diffusion_pytorch_model.safetensors"
+        key = {**settings_of(self.arguments), "weights": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:8]
+        folder = self.arguments.work / self.name / f"{self.prompt.text.replace(' ', '-')}-{digest}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def main(arguments: Arguments) -> None:
+    """Compare, and write the numbers.
+
+    Raises:
+        UserError: a clip or the editor cannot be read.
+    """
+    use_threads(arguments.threads)
+    model = load_model(diffusion_settings(arguments), "instruction", torch.device("cpu"))
+    results: list[dict[str, Any]] = []
+    for given in arguments.clips:
+        name = given.resolve().parent.name if given.name == "clip" else given.name
+        clip = beginning(
+            TrackedClip.load(given), arguments.frames, arguments.work / name / f"{arguments.frames}-frames"
+        )
+        for typed in arguments.prompts:
+            results += Comparison(arguments, clip, EditPrompt.parse(typed), model, name).results()
+            trained = arguments.model.parent / "training.json"
+            measurements = {
+                "what": "ways of making a small InstructPix2Pix consistent, on clips of people it was not trained on",
+                **circumstances(),
+                "settings": settings_of(arguments),
+                "training": json.loads(trained.read_text()) if trained.is_file() else None,
+                "results": results,
+                "means": means(results),
+            }
+            write_measurements(arguments.output, measurements)
+    CONSOLE.print(as_table(means(results)))
+
+
+def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
+    """How the editor is sampled."""
+    return InstructPix2PixConfig(
+        model=str(arguments.model),
+        guidance_scale=arguments.guidance_scale,
+        image_guidance_scale=arguments.image_guidance_scale,
+        sampling_steps=arguments.sampling_steps,
+        longer_side=SIZE,
+        frames_at_once=arguments.frames_at_once,
+    )
+
+
+def settings_of(arguments: Arguments) -> dict[str, Any]:
+    """What the results depend on, beside clip, prompt and weights."""
+    chosen = ("frames", "sampling_steps", "guidance_scale", "image_guidance_scale", "frames_at_once", "anchors")
+    return {name: value for name, value in asdict(arguments).items() if name in chosen}
+
+
+def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Over clips and prompts, for every way; a measure that is missing somewhere is left out there."""
+    found: dict[str, dict[str, float | None]] = {}
+    for way in dict.fromkeys(result["way"] for result in results):
+        ours = [result for result in results if result["way"] == way]
+        rows = [
+            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
+            for result in ours
+        ]
+        found[way] = {}
+        for name in rows[0]:
+            values = [row[name] for row in rows if row[name] is not None]
+            found[way][name] = round(float(np.mean(values)), 4) if values else None
+    return found
+
+
+def as_table(found: dict[str, dict[str, float | None]]) -> Table:
+    """The means, a way a row."""
+    names = list(next(iter(found.values()), {}))
+    table = Table("way", *(name.replace("_", " ") for name in names))
+    for way, values in found.items():
+        table.add_row(way, *("-" if values[name] is None else f"{values[name]:.3f}" for name in names))
+    return table
+
+
+if __name__ == "__main__":
+    with one_sentence_for_user_errors():
+        main(tyro.cli(Arguments, description=__doc__))

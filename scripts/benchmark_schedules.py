@@ -1,0 +1,351 @@
+"""Measure schedules of editing against each other: the same editor, avatar and training, other frames at other times.
+
+    python scripts/benchmark_schedules.py demo/clip --reconstruction RUN --ways frame_by_frame iterative edit_then_fit
+
+    frame_by_frame          every frame edited by itself, and no avatar
+    instruct_nerf2nerf      iterative dataset update as published but for its pace: 1,500 edits in `--steps-of-in2n`
+    iterative               every frame first, then one every ten steps at falling noise levels
+    edit_then_fit           keyframes from noise, then rounds from the avatar's renders, within 4,500 evaluations
+    edit_then_fit_surface   the same, but rounds start from what the edits agree on, gathered on the tracked surface
+    edit_then_fit_cross_frame, edit_then_fit_tokenflow      the same, frames tied together while they are sampled
+
+Without `--editor-model` the editor is the offline one, made inconsistent from frame to frame on purpose
+(`jittered_editor.py`); network evaluations are then counted as InstructPix2Pix would need them, in 20 steps under 3
+conditions. A weaker edit of its goes less far from where it starts and is spoiled less, in proportion; a diffusion
+model's is no such straight line. With it, a folder in diffusers' format such as `train_small_editor.py` writes, a
+square around the head is edited at the size that the model was trained at; the last two ways need one.
+
+The target that edits are compared with is the offline editor's, without jitter. What is finished lies in the work
+folder, and is not done again.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from head_window import HeadWindow, HeadWindowEditor
+from jittered_editor import Jitter, JitteredEditor
+from measuring import circumstances, use_threads, write_measurements
+from nerfstudio.utils.rich_utils import CONSOLE
+from rich.table import Table
+from suite_pictures import write_sheet
+from suite_summary import rounded
+
+from evaluation.editing_alone import editor_target
+from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.methods import METHODS, CountingEditor, EditingTask
+from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
+from stage1_edit.choose_editor import EditorConfig, make_editor
+from stage1_edit.choose_schedule import ScheduleConfig, ScheduleName
+from stage1_edit.consistency import ConsistencyName
+from stage1_edit.diffusion_weights import DiffusionModel, load_model
+from stage1_edit.editing_cost import AsInstructPix2Pix
+from stage1_edit.editor import EditRequest, FrameEditor, Image
+from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.offline_editor import OfflineEditor
+from stage1_edit.prompts import EditPrompt
+from stage1_edit.schedule import INSTRUCT_NERF2NERF
+from stage2_nerf.style_training import StyleTrainingConfig
+from tracking.clip import TrackedClip
+from tracking.errors import UserError, one_sentence_for_user_errors
+
+REPORTED = (
+    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
+    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
+    "expression_error", "lip_aperture_correlation", "face_found_share",
+)  # fmt: skip
+IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
+"""Those of them that are taken inside the prompt's region."""
+FRAME_BY_FRAME, IN2N = "frame_by_frame", "instruct_nerf2nerf"
+
+
+@dataclass(frozen=True)
+class Way:
+    """What one way of editing differs by."""
+
+    schedule: ScheduleName = "edit-then-fit"
+    surface: bool = False
+    consistency: ConsistencyName = "none"
+
+
+WAYS: dict[str, Way] = {
+    FRAME_BY_FRAME: Way(),
+    IN2N: Way("iterative"),
+    "iterative": Way("iterative"),
+    "edit_then_fit": Way(),
+    "edit_then_fit_surface": Way(surface=True),
+    "edit_then_fit_cross_frame": Way(consistency="cross-frame"),
+    "edit_then_fit_tokenflow": Way(consistency="tokenflow"),
+    "edit_then_fit_cross_frame_surface": Way(surface=True, consistency="cross-frame"),
+}
+
+
+@dataclass
+class ModelSettings:
+    """How a diffusion model is sampled."""
+
+    sampling_steps: int = 20
+    guidance_scale: float = 3.0
+    """Of the text."""
+    image_guidance_scale: float = 1.5
+    size: int = 256
+    """Pixels along a side of what the model was trained on."""
+    frames_at_once: int = 4
+    anchors: int = 2
+    """Frames that the others follow where something ties them together."""
+
+
+@dataclass
+class Arguments:
+    """Measure schedules against each other."""
+
+    clip: tyro.conf.Positional[Path]
+    """A tracked clip."""
+    reconstruction: Path
+    """The folder of a finished run that has reconstructed it."""
+    prompts: tuple[str, ...] = ("hair: make it silver", "turn the person into a bronze statue")
+    """That the offline editor understands, too."""
+    ways: tuple[str, ...] = (FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
+    """Which of them."""
+    style_steps: int = 500
+    """Training steps of a style."""
+    edits_of_in2n: int = 1500
+    """Edits that Instruct-NeRF2NeRF makes: 15,000 steps, one every ten."""
+    steps_of_in2n: int = 1500
+    """Training steps in which they are made here."""
+    editor_model: Path | None = None
+    """A folder with an InstructPix2Pix in diffusers' format."""
+    model: ModelSettings = field(default_factory=ModelSettings)
+    jitter: Jitter = field(default_factory=Jitter)
+    """How inconsistent the editor is that needs no model."""
+    size: int = 320
+    """Pictures are measured with a longer side of at most so many pixels."""
+    threads: int = 1
+    work: Path = Path("outputs/schedules")
+    """Where videos and results are kept."""
+    output: Path = Path("measurements/schedules.json")
+    """Where to write the measurements; pictures go beside it."""
+
+
+@dataclass
+class CountedAsDiffusion:
+    """An editor without a network, counted as if it were InstructPix2Pix (a `FrameEditor` and a `NetworkEditor`)."""
+
+    editor: FrameEditor
+    network_evaluations: int = 0
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        """Steps times guidance branches times frames."""
+        return AsInstructPix2Pix().evaluations_for(frames, noise_level, steps_by_level)
+
+    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image]:
+        """Edit, and count."""
+        self.network_evaluations += sum(
+            self.evaluations_for(1, request.noise_level, request.steps_by_level) for request in requests
+        )
+        return self.editor.edit(requests)
+
+    def check(self, prompt: EditPrompt) -> None:
+        """As the editor itself."""
+        self.editor.check(prompt)
+
+
+@dataclass
+class Comparison:
+    """All ways, by one prompt."""
+
+    arguments: Arguments
+    clip: TrackedClip
+    prompt: EditPrompt
+    network: DiffusionModel | None
+
+    def results(self) -> list[dict[str, Any]]:
+        """The measures of every way, made if they are not there, and a picture of all."""
+        found = [self._result(way) for way in self.arguments.ways]
+        output = self.arguments.output
+        slug = "-".join(self.prompt.text.split())
+        sheet = output.with_name(f"{output.stem}_{self.clip_name}_{slug}.png")
+        write_sheet(self.clip, [self._folder(way) / "video.mp4" for way in self.arguments.ways], self.region, sheet)
+        return found
+
+    @property
+    def region(self) -> str:
+        return self.prompt.region
+
+    @cached_property
+    def clip_name(self) -> str:
+        """The clip's, or that of the folder it is in where it is merely called a clip."""
+        root = self.arguments.clip.resolve()
+        return root.parent.name if root.name == "clip" else root.name
+
+    def _result(self, way: str) -> dict[str, Any]:
+        folder = self._folder(way)
+        kept = folder / "result.json"
+        if kept.is_file():
+            return json.loads(kept.read_text())
+        # What an interrupted command edited would not be counted.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        CONSOLE.print(f"[bold]{self.clip_name}[/bold], {self.prompt}: {way}")
+        editor, task = self._task(way, folder)
+        video = folder / "video.mp4"
+        begun = time.process_time()
+        METHODS["per_frame" if way == FRAME_BY_FRAME else "ours"](task, video)
+        seconds = time.process_time() - begun
+        found = {
+            "clip": self.clip_name,
+            "frames": len(self.clip.frames),
+            "prompt": str(self.prompt),
+            "way": way,
+            "measures": self._measures(video, way),
+            "edits": editor.evaluations,
+            "network_evaluations": editor.network_evaluations,
+            "processor_seconds": round(seconds, 1),
+        }
+        write_measurements(kept, found)
+        return found
+
+    def _task(self, way: str, folder: Path) -> tuple[CountingEditor, EditingTask]:
+        chosen = WAYS[way]
+        steps = self.arguments.style_steps
+        schedule = ScheduleConfig(chosen.schedule)
+        if way == IN2N:
+            steps = self.arguments.steps_of_in2n
+            pace = max(1, steps // self.arguments.edits_of_in2n)
+            schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
+        training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
+        editor = CountingEditor(self._editor(chosen))
+        task = EditingTask(
+            *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),
+            style_steps=steps,
+            training=training,
+            batch_size=self.arguments.model.frames_at_once,
+        )
+        return editor, task
+
+    def _editor(self, way: Way) -> FrameEditor:
+        if self.network is None:
+            return CountedAsDiffusion(JitteredEditor(OfflineEditor(), self.arguments.jitter))
+        settings = diffusion_settings(self.arguments)
+        config = EditorConfig("instruct-pix2pix", way.consistency, self.arguments.model.anchors)
+        editor = make_editor(config, settings, self.network, InstructPix2Pix(settings, self.network))
+        frames = [int(frame) for frame in self.clip.frames]
+        return HeadWindowEditor(editor, HeadWindow.of_clip(self.clip, frames, self.arguments.model.size))
+
+    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
+        target = editor_target(OfflineEditor(), self.prompt, self.clip)
+        question = EditQuestion(self.region, expression_names=self.clip.track.expression_names)
+        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
+        edited = EditedVideo(video, way, target=target)
+        evaluation = measure(self.clip, edited, metrics, MeasuringConfig(self.arguments.size))
+        region = "in_matte" if self.region == "person" else self.region
+        found = {}
+        for name in REPORTED:
+            stem, _, rest = name.partition("_ratio")
+            found[name] = rounded(evaluation.value(f"{stem}_ratio_{region}{rest}" if name in IN_REGION else name))
+        return found
+
+    def _folder(self, way: str) -> Path:
+        """Where a way's results are kept; other settings have another place."""
+        key = {**settings_of(self.arguments), "prompt": str(self.prompt), "run": str(self.arguments.reconstruction)}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return self.arguments.work / self.clip_name / f"{way}-{digest}"
+
+
+def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
+    """How the diffusion model is sampled."""
+    settings = arguments.model
+    return InstructPix2PixConfig(
+        model=str(arguments.editor_model),
+        guidance_scale=settings.guidance_scale,
+        image_guidance_scale=settings.image_guidance_scale,
+        sampling_steps=settings.sampling_steps,
+        longer_side=settings.size,
+        frames_at_once=settings.frames_at_once,
+    )
+
+
+def settings_of(arguments: Arguments) -> dict[str, Any]:
+    """What the results depend on, beside clip, run and prompt."""
+    chosen = ["style_steps", "edits_of_in2n", "steps_of_in2n", "size"]
+    chosen += ["jitter"] if arguments.editor_model is None else ["editor_model", "model"]
+    return {name: value for name, value in asdict(arguments).items() if name in chosen}
+
+
+def check(arguments: Arguments) -> None:
+    """See whether the ways can be measured.
+
+    Raises:
+        UserError: one cannot.
+    """
+    for way in arguments.ways:
+        if way not in WAYS:
+            raise UserError(f"There is no way '{way}': choose of {', '.join(WAYS)}.")
+        if WAYS[way].consistency != "none" and arguments.editor_model is None:
+            raise UserError(f"{way} ties frames together in a diffusion model: give one with --editor-model.")
+    if not (arguments.reconstruction / "config.yml").is_file():
+        raise UserError(f"{arguments.reconstruction} is no finished run: give the folder that holds its config.yml.")
+
+
+def main(arguments: Arguments) -> None:
+    """Do what is not done, and write what was found."""
+    check(arguments)
+    use_threads(arguments.threads)
+    clip = TrackedClip.load(arguments.clip)
+    network = None
+    if arguments.editor_model is not None:
+        network = load_model(diffusion_settings(arguments), "instruction", torch.device("cpu"))
+    results: list[dict[str, Any]] = []
+    for typed in arguments.prompts:
+        results += Comparison(arguments, clip, EditPrompt.split(typed), network).results()
+    measurements = {
+        "what": "schedules of editing one avatar with one editor that differs from frame to frame, against each other",
+        **circumstances(),
+        "settings": {**settings_of(arguments), "editor_model": None if network is None else "a small InstructPix2Pix"},
+        "results": results,
+        "means": means(results),
+    }
+    write_measurements(arguments.output, measurements)
+    CONSOLE.print(as_table(results))
+    CONSOLE.print(f"Wrote {arguments.output}.", soft_wrap=True)
+
+
+def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of every way over the prompts; a measure that is missing for one is left out there."""
+    found: dict[str, dict[str, float]] = {}
+    for way in dict.fromkeys(result["way"] for result in results):
+        rows = [
+            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
+            for result in results
+            if result["way"] == way
+        ]
+        values = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
+        found[way] = {name: round(float(np.mean(known)), 5) for name, known in values.items() if known}
+    return found
+
+
+def as_table(results: Sequence[dict[str, Any]]) -> Table:
+    """The results in short."""
+    shown = ("flow_warp_ratio", "sharpness_ratio", "target_color_difference", "target_reached", "landmark_distance")
+    table = Table("prompt", "way", *(name.replace("_", " ") for name in shown), "evaluations", "s")
+    for one in results:
+        values = [one["measures"][name] for name in shown]
+        told = ["-" if value is None else f"{value:.3g}" for value in values]
+        table.add_row(
+            one["prompt"], one["way"], *told, f"{one['network_evaluations']:,}", f"{one['processor_seconds']:.0f}"
+        )
+    return table
+
+
+if __name__ == "__main__":
+    with one_sentence_for_user_errors():
+        main(tyro.cli(Arguments, description=__doc__))

@@ -1,0 +1,172 @@
+"""Runs that edit in rounds: stopped amid a round and gone on with, they edit what they would have edited."""
+
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nerfstudio.scripts.train as ns_train
+import pytest
+import torch
+from nerfstudio.utils import profiler, writer
+
+import stage2_nerf.pipeline
+from stage1_edit.edited_frames import EditedFrames
+from stage1_edit.editor import EditRequest, Image
+from stage1_edit.offline_editor import OfflineEditor
+from stage1_edit.prompts import EditPrompt
+from stage2_nerf.run_page import PAGE_NAME
+from stage2_nerf.trainer import PortraitEditTrainerConfig
+from stage2_nerf.training_record import read_record
+from tracking.clip import TrackedClip
+
+STATUE = EditPrompt("turn him into a bronze statue")
+BUDGET = 600
+"""Of which 2 frames, 6 and 13 can be edited, for 120, 216 and 234 evaluations."""
+
+
+@dataclass
+class NetworkEditor(OfflineEditor):
+    """The offline editor with noise, as if it asked a network 60 times for an edit from noise; it remembers all."""
+
+    network_evaluations: int = 0
+    made: list[tuple[int, float, Image]] = field(default_factory=list)
+    """Frame, noise level and picture of every edit."""
+    stopped_after: int | None = None
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        assert steps_by_level
+        return frames * 3 * round(20 * noise_level)
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+        if self.stopped_after is not None and len(self.made) >= self.stopped_after:
+            raise KeyboardInterrupt
+        edits = []
+        for request, edit in zip(requests, super().edit(requests), strict=True):
+            noise = 0.1 * torch.randn(edit.shape, generator=request.generator)
+            edits.append((edit + request.noise_level * noise).clamp(0, 1))
+            assert request.frame is not None
+            self.made.append((request.frame, request.noise_level, edits[-1].clone()))
+            self.network_evaluations += self.evaluations_for(1, request.noise_level, request.steps_by_level)
+        return edits
+
+    def at(self, noise_level: float) -> dict[int, Image]:
+        """The edits of one round."""
+        return {frame: image for frame, level, image in self.made if level == noise_level}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that ended, and its editor."""
+
+    folder: Path
+    editor: NetworkEditor
+
+    @property
+    def edited(self) -> EditedFrames:
+        return EditedFrames(self.folder / "edited", STATUE, "offline")
+
+
+Train = Callable[..., Run]
+
+
+@pytest.fixture(scope="module")
+def train(
+    tiny_preset: PortraitEditTrainerConfig, tiny_clip: TrackedClip, tmp_path_factory: pytest.TempPathFactory
+) -> Train:
+    """Trains through `ns-train`'s main, with or without the prompt, going on after another run's folder."""
+    outputs = tmp_path_factory.mktemp("outputs")
+
+    def run(name: str, editor: NetworkEditor, after: Path | None, edits: bool = True) -> Run:
+        config = deepcopy(tiny_preset)
+        config.output_dir, config.experiment_name, config.timestamp = outputs, "tiny", name
+        config.data = tiny_clip.root
+        config.pipeline.prompts = (STATUE,) if edits else ()  # pyright: ignore[reportAttributeAccessIssue]
+        config.pipeline.style_training.schedule.edit_then_fit.budget = BUDGET  # pyright: ignore
+        config.pipeline.style_training.start = "surface"  # pyright: ignore[reportAttributeAccessIssue]
+        config.load_dir = after / "nerfstudio_models" if after else None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stage2_nerf.pipeline, "choose_editor", lambda *arguments: editor)
+            try:
+                ns_train.main(config)
+            finally:
+                for event_writer in writer.EVENT_WRITERS:
+                    if isinstance(event_writer, writer.TensorboardWriter):
+                        event_writer.tb_writer.close()
+                for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
+                    registry.clear()
+        return Run(config.get_base_dir(), editor)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def reconstruction(train: Train) -> Path:
+    return train("reconstruction", NetworkEditor(), None, edits=False).folder
+
+
+@pytest.fixture(scope="module")
+def whole(train: Train, reconstruction: Path) -> Run:
+    return train("whole", NetworkEditor(), reconstruction)
+
+
+def test_an_editor_that_asks_a_network_is_asked_in_rounds_within_the_budget(whole: Run) -> None:
+    assert [level for _, level, _ in whole.editor.made] == [1.0] * 2 + [0.6] * 6 + [0.3] * 13
+    assert whole.editor.at(1.0).keys() <= whole.editor.at(0.6).keys() <= whole.editor.at(0.3).keys()
+    assert whole.editor.network_evaluations == 120 + 216 + 234 <= BUDGET
+    assert whole.edited.frames == tuple(sorted(whole.editor.at(0.3)))
+
+
+def test_what_edits_cost_is_in_the_record_on_the_page_and_in_the_journal(whole: Run) -> None:
+    last = read_record(whole.folder)[-1]
+    assert (last.phase, last.edited_frames, last.network_evaluations) == (str(STATUE), 21, 570)
+    assert "<th>Network evaluations</th>" in (whole.folder / PAGE_NAME).read_text()
+    assert "<td>570</td>" in (whole.folder / PAGE_NAME).read_text()
+    journal = whole.edited.journal
+    assert {record.number: record.noise_level for record in journal.records} == {0: 1.0, 1: 0.6, 2: 0.3}
+    seeds = [seed for record in journal.records for seed in record.seeds]
+    assert len(set(seeds)) == 21 and journal.network_evaluations == 570
+    settings = json.loads((whole.edited.folder / "prompt.json").read_text())
+    assert settings["training"]["schedule"]["edit_then_fit"]["budget"] == BUDGET
+    assert settings["editor_settings"]["name"] == "offline"
+
+
+def test_only_edited_frames_start_weaker_edits_from_the_surface(whole: Run) -> None:
+    assert (whole.edited.folder / "surface.npz").is_file()
+
+
+def test_a_run_stopped_amid_a_round_edits_exactly_what_was_left_of_it(
+    train: Train, reconstruction: Path, whole: Run
+) -> None:
+    """Two of the second round's six frames were done when it was stopped; batches are of four."""
+    stopped = train("stopped", NetworkEditor(stopped_after=5), reconstruction)
+    done = stopped.editor.at(0.6)
+    assert len(stopped.editor.at(1.0)) == 2 and len(done) == 4
+    resumed = train("resumed", NetworkEditor(), stopped.folder)
+    assert not resumed.editor.at(1.0)
+    left = resumed.editor.at(0.6)
+    assert not done.keys() & left.keys() and len(left) == 2
+    expected = whole.editor.at(0.6)
+    assert {**done, **left}.keys() == expected.keys()
+    assert all(torch.equal(image, expected[frame]) for frame, image in {**done, **left}.items())
+    # The steps in between are the same, too, so that the last round's renders are.
+    last_round, expected = resumed.editor.at(0.3), whole.editor.at(0.3)
+    assert last_round.keys() == expected.keys()
+    assert all(torch.equal(image, expected[frame]) for frame, image in last_round.items())
+    last = read_record(resumed.folder)[-1]
+    assert (last.edited_frames, last.network_evaluations) == (21, 570), "earlier edits are counted, and none twice"
+
+
+def test_with_another_schedule_a_resumed_run_begins_it_anew(
+    train: Train, reconstruction: Path, tiny_preset: PortraitEditTrainerConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stopped = train("stopped-2", NetworkEditor(stopped_after=5), reconstruction)
+    schedule = tiny_preset.pipeline.style_training.schedule  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "name", "instruct-nerf2nerf")
+        patch.setattr(NetworkEditor, "evaluations_for", lambda self, frames, noise_level, steps_by_level: 60 * frames)
+        resumed = train("resumed-2", NetworkEditor(), stopped.folder)
+    assert "had another schedule" in capsys.readouterr().out
+    # One frame before the first of the four steps that were left, at any level.
+    assert len(resumed.editor.made) == 1
