@@ -20,8 +20,9 @@ from measuring import circumstances, write_measurements
 from nerf_methods import ours
 from nerf_variants import VARIANTS
 from nerfstudio.utils.rich_utils import CONSOLE
-from reconstruction_quality import HELD_OUT_INTERVAL, filmed_frames, mean_quality, render_all, what_is_missing
+from reconstruction_quality import filmed_frames, mean_quality, render_all, what_is_missing
 from timed_training import TimedTraining
+from training_benchmarks import held_out_facts, tell_written
 
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip
@@ -74,13 +75,7 @@ def main(arguments: Arguments) -> None:
         **circumstances(),
         "threads_of_each_variant": arguments.threads,
         "variants_at_once": arguments.processes,
-        "clip": {
-            "name": clip.root.name,
-            "width": clip.intrinsics.width,
-            "height": clip.intrinsics.height,
-            "tracked_frames": len(clip.frames),
-            "held_out_interval": HELD_OUT_INTERVAL,
-        },
+        "clip": held_out_facts(clip),
         "steps": arguments.steps,
         "variants": ordered,
         "missing": what_is_missing(),
@@ -89,7 +84,7 @@ def main(arguments: Arguments) -> None:
     written = table(ordered)
     arguments.output.with_suffix(".md").write_text(written, encoding="utf-8")
     CONSOLE.print(written, soft_wrap=True)
-    CONSOLE.print(f"Wrote {arguments.output} and {arguments.output.with_suffix('.md')}.", soft_wrap=True)
+    tell_written(arguments.output, arguments.output.with_suffix(".md"))
 
 
 def measure(settings: Settings) -> Result:

@@ -31,12 +31,12 @@ from benchmark_nerf import CLOCKS, PIXELS, draw_pixels, sampled_psnr
 from encoding_candidates import BUILDERS, WHAT, CandidateConfig, CandidateName
 from kept_results import Result, Settings, measure_each
 from measuring import circumstances, write_measurements
-from nerf_curves import draw_curves
 from nerf_methods import METHODS, OURS
 from nerfstudio.utils.rich_utils import CONSOLE
-from reconstruction_quality import HELD_OUT_INTERVAL, filmed_frames, render_all
+from reconstruction_quality import filmed_frames, render_all
 from rich.table import Table
 from timed_training import TimedTraining
+from training_benchmarks import draw_qualities, held_out_facts, tell_written
 
 from stage2_nerf.encodings import BlendedEncoding
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
@@ -88,21 +88,13 @@ def main(arguments: Arguments) -> None:
         "threads": arguments.threads,
         "clock": arguments.clock,
         "seconds": arguments.seconds,
-        "clip": {
-            "name": clip.root.name,
-            "width": clip.intrinsics.width,
-            "height": clip.intrinsics.height,
-            "held_out_interval": HELD_OUT_INTERVAL,
-        },
+        "clip": held_out_facts(clip),
         "candidates": ordered,
     }
     write_measurements(arguments.output, measurements)
-    title = f"{clip.root.name}, {clip.intrinsics.width} x {clip.intrinsics.height}: every {HELD_OUT_INTERVAL}th frame"
-    draw_curves(
-        {name: result["curve"] for name, result in ordered.items()}, title, arguments.output.with_suffix(".png")
-    )
+    draw_qualities(clip, ordered, arguments.output.with_suffix(".png"))
     CONSOLE.print(summary(measurements))
-    CONSOLE.print(f"Wrote {arguments.output} and {arguments.output.with_suffix('.png')}.", soft_wrap=True)
+    tell_written(arguments.output, arguments.output.with_suffix(".png"))
 
 
 def measure(settings: Settings) -> Result:

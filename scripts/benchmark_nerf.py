@@ -31,12 +31,11 @@ import torch
 import tyro
 from kept_results import Result, Settings, measure_each
 from measuring import circumstances, peak_memory_bytes, write_measurements
-from nerf_curves import draw_curves, seconds_to_reach
+from nerf_curves import seconds_to_reach
 from nerf_methods import METHODS, OURS
 from nerfstudio.models.base_model import Model
 from nerfstudio.utils.rich_utils import CONSOLE
 from reconstruction_quality import (
-    HELD_OUT_INTERVAL,
     FilmedFrame,
     filmed_frames,
     mean_quality,
@@ -45,6 +44,7 @@ from reconstruction_quality import (
 )
 from rich.table import Table
 from timed_training import TimedTraining, marks
+from training_benchmarks import draw_qualities, held_out_facts, tell_written
 
 from stage2_nerf.losses import over
 from stage2_nerf.portrait_model import psnr
@@ -119,24 +119,15 @@ def main(arguments: Arguments) -> None:
         "methods_at_once": arguments.processes,
         "seconds": arguments.seconds,
         "clock": arguments.clock,
-        "clip": {
-            "name": clip.root.name,
-            "width": clip.intrinsics.width,
-            "height": clip.intrinsics.height,
-            "tracked_frames": len(clip.frames),
-            "held_out_interval": HELD_OUT_INTERVAL,
-        },
+        "clip": held_out_facts(clip),
         "comparison": compare(ordered),
         "methods": ordered,
         "missing": what_is_missing(),
     }
     write_measurements(arguments.output, measurements)
-    title = f"{clip.root.name}, {clip.intrinsics.width} x {clip.intrinsics.height}: every {HELD_OUT_INTERVAL}th frame"
-    draw_curves(
-        {name: result["curve"] for name, result in ordered.items()}, title, arguments.output.with_suffix(".png")
-    )
+    draw_qualities(clip, ordered, arguments.output.with_suffix(".png"))
     CONSOLE.print(summary(measurements))
-    CONSOLE.print(f"Wrote {arguments.output} and {arguments.output.with_suffix('.png')}.", soft_wrap=True)
+    tell_written(arguments.output, arguments.output.with_suffix(".png"))
 
 
 def measure(settings: Settings) -> Result:

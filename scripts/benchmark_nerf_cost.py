@@ -32,6 +32,7 @@ from measuring import circumstances, use_threads, write_measurements
 from nerf_methods import ours
 from nerfstudio.utils.rich_utils import CONSOLE
 from timed_training import TimedTraining
+from training_benchmarks import clip_facts, tell_written
 
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip
@@ -82,12 +83,7 @@ def main(arguments: Arguments) -> None:
     measurements = {
         "what": "how the costs of training and rendering grow",
         **circumstances(),
-        "clip": {
-            "name": clip.root.name,
-            "width": clip.intrinsics.width,
-            "height": clip.intrinsics.height,
-            "tracked_frames": len(clip.frames),
-        },
+        "clip": clip_facts(clip),
         "curves": {
             name: {"exponent": exponent(curve, name.partition("_against_")[2]), "points": curve}
             for name, curve in curves.items()
@@ -97,7 +93,7 @@ def main(arguments: Arguments) -> None:
     draw(measurements["curves"], arguments.output.with_suffix(".png"))
     for name, curve in measurements["curves"].items():
         CONSOLE.print(f"{name.replace('_', ' ')}: exponent {curve['exponent']:.2f}")
-    CONSOLE.print(f"Wrote {arguments.output} and {arguments.output.with_suffix('.png')}.", soft_wrap=True)
+    tell_written(arguments.output, arguments.output.with_suffix(".png"))
 
 
 def begin(clip: TrackedClip, folder: Path, steps: int) -> TimedTraining:

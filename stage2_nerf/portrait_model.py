@@ -27,6 +27,7 @@ from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, mo
 from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
+from stage2_nerf.side_by_side import at_rest
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
 from stage2_nerf.volume_rendering import FieldSamples, composite, used_up
 
@@ -158,9 +159,7 @@ class PortraitModel(Model):
             looks: the weight of each style in each mix that is shown, instead of `style_weights`. The mixes'
                 foregrounds follow each other in the output `foregrounds`; what stands behind them has no style.
         """
-        was_training = self.training
-        self.eval()
-        try:
+        with at_rest(self):
             cameras = cameras.to(self.device)
             if expressions is None and cameras.metadata is not None:
                 expressions = cameras.metadata.get("expression")
@@ -173,8 +172,6 @@ class PortraitModel(Model):
                 states = replace(states, head_to_torso=head_to_torso.to(self.device), is_posed=True)
             outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states, looks)
             return {name: value.view(*size, -1) for name, value in outputs.items()}
-        finally:
-            self.train(was_training)
 
     @torch.no_grad()
     def get_outputs_for_camera(self, camera: Cameras, obb_box: OrientedBox | None = None) -> dict[str, Tensor]:

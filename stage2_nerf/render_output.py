@@ -1,8 +1,8 @@
 """A rendered video on its way to disk: panels side by side, a bar with the time left, a picture of how it goes."""
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,20 +13,20 @@ from jaxtyping import UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stage2_nerf.frame_renderer import FrameRenderer
+from stage2_nerf.frame_renderer import FrameRenderer, Look, Moment, Picture
 from stage2_nerf.in_background import WriteBehind, read_ahead
 from stage2_nerf.render_looks import ChosenLooks, arrange, grid_columns
 from stage2_nerf.render_motion import Motion
+from stage2_nerf.side_by_side import at_rest, frames_at_once, side_by_side
 from tracking.clip import write_png
 from tracking.picture_writer import PictureWriter
-from tracking.video import VideoReader
+from tracking.video import VideoFrame, VideoReader
 from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter
 
 OutputCodec = Literal[Codec, "png"]
 """How to compress; png is a folder of pictures."""
 SECONDS_BETWEEN_PREVIEWS = 2.0
 PREVIEW_SIDE = 960
-Picture = UInt8[np.ndarray, "height width channels"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,18 @@ class Delivery:
         return arrange([with_opacity(one) for one in pictures] if has_alpha else pictures, self.columns)
 
 
+@dataclass(frozen=True)
+class FrameTask:
+    """One frame to be made."""
+
+    frame: VideoFrame
+    """The source's, whose picture it is made of."""
+    timestamp: int
+    """When it is shown, in the unit of the output's time stamps."""
+    looks: Sequence[Look]
+    moment: Moment
+
+
 def write_video(
     output: Path,
     codec: OutputCodec,
@@ -71,7 +83,7 @@ def write_video(
     looks: ChosenLooks,
     layout: Layout | None = None,
 ) -> None:
-    """Render every frame and write it, decoding and encoding beside.
+    """Render every frame and write it, decoding and encoding beside; on a CPU several frames at once.
 
     Raises:
         UserError: the output cannot be written; nothing is left of it.
@@ -88,39 +100,52 @@ def write_videos(
     motion: Motion,
     looks: ChosenLooks,
 ) -> None:
-    """Render every frame once, and write all videos that it is part of; decoding and encoding go on beside.
+    """Render every frame once, and write all videos that it is part of.
+
+    Decoding and encoding go on beside; on a CPU several frames are rendered at once.
 
     Raises:
         UserError: one of them cannot be written; nothing is left of any.
     """
     has_alpha = codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
     width, height = reader.properties.width, reader.properties.height
+    camera = renderer.clip.intrinsics
+    workers = frames_at_once(renderer.model.device, camera.width * camera.height)
+
+    def tasks() -> Iterator[FrameTask]:
+        for frame in read_ahead(motion.frames(reader)):
+            for timestamp, seconds, moment in motion.at(frame):
+                yield FrameTask(frame, timestamp, looks.at(seconds), moment)
+
+    def make(task: FrameTask) -> tuple[int, list[Picture]]:
+        source = task.frame.image
+        edited = renderer.render(task.frame.index, source, task.looks, task.moment)
+        return task.timestamp, [delivery.picture(source, edited, has_alpha) for delivery in deliveries]
+
     with ExitStack() as opened:
         writers: list[VideoWriter | PictureWriter] = []
         previews: list[Preview] = []
         for delivery in deliveries:
             size = width * delivery.columns, height * -(-delivery.panels // delivery.columns)
+            is_video = codec != "png"
             writer = (
-                PictureWriter(delivery.output)
-                if codec == "png"
-                else VideoWriter(delivery.output, motion.like, codec, size)
+                VideoWriter(delivery.output, motion.like, codec, size) if is_video else PictureWriter(delivery.output)
             )
             writers.append(opened.enter_context(writer))
             previews.append(Preview(delivery.output))
             opened.callback(previews[-1].remove)
+        opened.enter_context(at_rest(renderer.model))
         behind = opened.enter_context(WriteBehind())
         progress = opened.enter_context(progress_bar())
         names = ", ".join(str(preview.path) for preview in previews)
         CONSOLE.print(f"The frame rendered last is shown by {names} meanwhile.", soft_wrap=True)
         task = progress.add_task("Rendering", total=motion.frame_count)
-        for frame in read_ahead(motion.frames(reader)):
-            for timestamp, seconds, moment in motion.at(frame):
-                edited = renderer.render(frame.index, frame.image, looks.at(seconds), moment)
-                for delivery, writer, preview in zip(deliveries, writers, previews, strict=True):
-                    picture = delivery.picture(frame.image, edited, has_alpha)
-                    behind.do(writer.write, picture, timestamp)
-                    behind.do(preview.show, picture)
-                progress.advance(task)
+        made = opened.enter_context(closing(side_by_side(make, tasks(), workers)))
+        for timestamp, pictures in made:
+            for picture, writer, preview in zip(pictures, writers, previews, strict=True):
+                behind.do(writer.write, picture, timestamp)
+                behind.do(preview.show, picture)
+            progress.advance(task)
 
 
 class Preview:
