@@ -41,8 +41,8 @@ USUAL = (0.02, 0.98)
 ROOM_BEYOND = 0.15
 """How far beyond the usual codes a driven avatar may go, as a share of their range."""
 NEIGHBOURS, DRAWN = 6, 0.8
-"""To so many of the clip's codes the nearest way is gone this far. Bounded one by one alone, a woman's codes driven by a
-man's speech mixed as they never had, and her chin and cheeks broke into blotches."""
+"""To so many of the clip's codes the nearest way is gone this far. Bounded one by one alone, a woman's codes driven by
+a man's speech mixed as they never had, and her chin and cheeks broke into blotches."""
 
 
 @dataclass

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
-from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.frame_renderer import Look, look_of
-from stage2_nerf.style_mix import StyleWeights, find_prompt, parse_blend, parse_region_mix, parse_timeline
+from stage2_nerf.style_mix import described, find_prompt, parse_region_mix, parse_timeline, read_blend
 from tracking.errors import UserError
 
 Picture = UInt8[np.ndarray, "height width channels"]
@@ -47,16 +46,14 @@ def choose_looks(
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} each say what to show: give one of them.")
     if blend:
-        weights, total = parse_blend(blend, prompts)
-        if abs(total - 1) > 1e-6:
-            CONSOLE.print(f"The blend's weights sum to {total:g}: shown is {_described(weights)}.")
-        return _still([Look(weights)], [_described(weights)])
+        weights = read_blend(blend, prompts)
+        return _still([Look(weights)], [described(weights)])
     if timeline:
         line = parse_timeline(timeline, fade, prompts)
-        return ChosenLooks(lambda seconds: [Look(line.at(seconds))], (" then ".join(map(_described, line.mixes)),))
+        return ChosenLooks(lambda seconds: [Look(line.at(seconds))], (" then ".join(map(described, line.mixes)),))
     if mix:
         regions = parse_region_mix(mix, prompts)
-        name = ", ".join(f"{region}: {_described(weights)}" for region, weights in regions.items())
+        name = ", ".join(f"{region}: {described(weights)}" for region, weights in regions.items())
         return _still([Look(regions=regions)], [name])
     chosen = choose_prompts(prompt or "1", prompts)
     return _still(
@@ -92,14 +89,3 @@ def grid_columns(panels: int) -> int:
 
 def _still(looks: list[Look], names: Sequence[str]) -> ChosenLooks:
     return ChosenLooks(lambda seconds: looks, tuple(names))
-
-
-def _described(weights: StyleWeights) -> str:
-    """A mix in words."""
-    if not weights:
-        return "unedited"
-    rest = 1 - sum(weights.values())
-    if len(weights) == 1 and rest < 1e-6:
-        return str(next(iter(weights)))
-    terms = [f"{weight:.2g}*{prompt}" for prompt, weight in weights.items()]
-    return " + ".join([*terms, *([f"{rest:.2g}*original"] if rest > 1e-6 else [])])

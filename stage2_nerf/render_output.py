@@ -100,12 +100,15 @@ def write_videos(
     motion: Motion,
     looks: ChosenLooks,
 ) -> None:
-    """Render every frame once, and write all videos that it is part of; decoding and encoding go on beside.
+    """Render every frame once, and write all videos that it is part of.
+
+    Decoding and encoding go on beside; on a CPU several frames are rendered at once.
 
     Raises:
         UserError: one of them cannot be written; nothing is left of any.
     """
     has_alpha = codec in ALPHA_CODECS or renderer.backdrop.kind == "alpha"
+    width, height = reader.properties.width, reader.properties.height
     camera = renderer.clip.intrinsics
     workers = frames_at_once(renderer.model.device, camera.width * camera.height)
 
@@ -119,16 +122,14 @@ def write_videos(
         edited = renderer.render(task.frame.index, source, task.looks, task.moment)
         return task.timestamp, [delivery.picture(source, edited, has_alpha) for delivery in deliveries]
 
-    width, height = reader.properties.width, reader.properties.height
     with ExitStack() as opened:
         writers: list[VideoWriter | PictureWriter] = []
         previews: list[Preview] = []
         for delivery in deliveries:
             size = width * delivery.columns, height * -(-delivery.panels // delivery.columns)
+            is_video = codec != "png"
             writer = (
-                PictureWriter(delivery.output)
-                if codec == "png"
-                else VideoWriter(delivery.output, motion.like, codec, size)
+                VideoWriter(delivery.output, motion.like, codec, size) if is_video else PictureWriter(delivery.output)
             )
             writers.append(opened.enter_context(writer))
             previews.append(Preview(delivery.output))

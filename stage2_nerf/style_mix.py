@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nerfstudio.utils.rich_utils import CONSOLE
+
 from stage1_edit.edited_frames import folder_name
 from stage1_edit.prompts import EditPrompt
 from tracking.errors import UserError
@@ -84,6 +86,31 @@ def parse_blend(typed: str, prompts: Sequence[EditPrompt]) -> tuple[StyleWeights
     return {prompt: weight / total for prompt, weight in weights.items() if prompt is not None and weight > 0}, total
 
 
+def read_blend(typed: str, prompts: Sequence[EditPrompt]) -> StyleWeights:
+    """Read a blend as `parse_blend` does, and say what is shown instead of weights that do not sum to 1.
+
+    Raises:
+        UserError: as `parse_blend`.
+    """
+    weights, total = parse_blend(typed, prompts)
+    if abs(total - 1) > 1e-6:
+        CONSOLE.print(
+            f"The weights of '{typed.strip()}' sum to {total:g}: shown is {described(weights)}.", soft_wrap=True
+        )
+    return weights
+
+
+def described(weights: StyleWeights) -> str:
+    """A mix in words."""
+    if not weights:
+        return "unedited"
+    rest = 1 - sum(weights.values())
+    if len(weights) == 1 and rest < 1e-6:
+        return str(next(iter(weights)))
+    terms = [f"{weight:.2g}*{prompt}" for prompt, weight in weights.items()]
+    return " + ".join([*terms, *([f"{rest:.2g}*original"] if rest > 1e-6 else [])])
+
+
 def cross_fade(before: StyleWeights, after: StyleWeights, fraction: float) -> StyleWeights:
     """The mix that is this far from one to the other, in [0, 1]."""
     if fraction <= 0 or fraction >= 1:
@@ -146,7 +173,7 @@ def parse_timeline(typed: Sequence[str], fade: float, prompts: Sequence[EditProm
             )
         if seconds in entries:
             raise UserError(f"The timeline has two entries at {seconds:g} s: give each its own time.")
-        entries[seconds] = parse_blend(blend, prompts)[0]
+        entries[seconds] = read_blend(blend, prompts)
     entries.setdefault(0.0, {})
     if fade < 0:
         raise UserError(f"--fade {fade:g} is negative: give the seconds that a cross-fade takes.")
@@ -171,7 +198,7 @@ def parse_region_mix(typed: str, prompts: Sequence[EditPrompt]) -> dict[str, Sty
             )
         if region in looks:
             raise UserError(f"The region {region} is given two looks in '{typed}': give it one.")
-        looks[region] = parse_blend(blend, prompts)[0]
+        looks[region] = read_blend(blend, prompts)
     return looks
 
 

@@ -19,7 +19,7 @@ from stage1_edit.external_editor import ExternalEditor
 from stage2_nerf.clip_checks import require_enough, require_sound
 from stage2_nerf.effort import EFFORTS, apply_effort, chosen_effort, unstated
 from stage2_nerf.live_editing import LIVE_STEPS, is_live
-from stage2_nerf.machine_checks import require_devices, require_writable
+from stage2_nerf.machine_checks import require_devices, require_free_port, require_writable
 from stage2_nerf.optimizer import FittingOptimizers
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from stage2_nerf.several_processes import join_processes
@@ -107,6 +107,8 @@ class PortraitEditTrainerConfig(TrainerConfig):
             pipeline.style_training.schedule.check()
         require_devices(self.machine)
         require_writable(self.output_dir)
+        if self.is_viewer_enabled():
+            require_free_port(self.viewer)
         data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
         if data == Path():
             raise UserError("Say which clip: add `--data` with a video or a tracked clip.")

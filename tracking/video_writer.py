@@ -16,7 +16,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.video.reformatter import ColorRange
 from jaxtyping import UInt8
 
-from tracking.errors import UserError
+from tracking.errors import UserError, writing_failed
 from tracking.video import SCALING, UNSPECIFIED_MATRIX, VideoProperties, open_container
 
 Codec = Literal["h264", "h265", "lossless", "prores4444", "vp9"]
@@ -67,7 +67,7 @@ class VideoWriter:
     decoded frames equal the written ones bit for bit. Matroska (.mkv) rounds time stamps to milliseconds.
 
     Raises:
-        UserError: the output cannot be written; see `require_writable_video`.
+        UserError: the output cannot be written; see `require_writable_video`. There is no room left, at any frame.
     """
 
     def __init__(
@@ -119,8 +119,9 @@ class VideoWriter:
             )
         frame.pts, frame.time_base = timestamp, self._like.time_base
         self._last_timestamp = timestamp
-        self._mux_sound(until=timestamp * self._like.time_base)
-        self._output.mux(self._stream.encode(frame))
+        with _told_if_full(self.path):
+            self._mux_sound(until=timestamp * self._like.time_base)
+            self._output.mux(self._stream.encode(frame))
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -132,9 +133,10 @@ class VideoWriter:
             self._discard()
             return
         try:
-            self._finish_picture()
-            self._mux_sound(until=None)
-            self._output.close()
+            with _told_if_full(self.path):
+                self._finish_picture()
+                self._mux_sound(until=None)
+                self._output.close()
         except BaseException:
             self._discard()
             raise
@@ -217,13 +219,31 @@ class VideoWriter:
         self._partial.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _told_if_full(path: Path) -> Iterator[None]:
+    """Say in a sentence that the disk refuses to take more."""
+    try:
+        yield
+    except OSError as error:
+        raise writing_failed(path, error) from error
+
+
 def require_writable_video(path: Path, codec: Codec, source: Path | None = None) -> None:
     """Check, before any work is done, that a video of this codec can be written to this path.
 
     Raises:
-        UserError: the suffix does not fit the codec, the folder is missing or not writable, or the file is the source.
+        UserError: there is no encoder, the suffix does not fit the codec, the folder is missing or not writable, or the
+        file is the source.
     """
-    suffixes = _ENCODINGS[codec].suffixes
+    encoding = _ENCODINGS[codec]
+    try:
+        av.Codec(encoding.encoder, "w")
+    except ValueError as error:
+        raise UserError(
+            f"The installed PyAV has no {encoding.encoder}, which makes {codec} video: choose another --codec, or take "
+            "PyAV as it is published with `pip install --force-reinstall --no-deps av`."
+        ) from error
+    suffixes = encoding.suffixes
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{path} cannot hold {codec} video: give a name that ends in {' or '.join(suffixes)}.")
     if not path.parent.is_dir():

@@ -141,7 +141,7 @@ def test_expressions_that_the_clip_never_shows_stay_near_those_it_shows(model) -
         torch.cdist(codes, usual).amin(1).mean()
         for codes in (field.codes(mixture), field.blend(mixture, seen=seen).codes)
     ]
-    assert apart[1] < 0.7 * apart[0]
+    assert apart[1] < 0.85 * apart[0]
 
 
 def test_a_head_elsewhere_is_seen_elsewhere_while_the_torso_stays(renderer, tiny_clip: TrackedClip) -> None:
