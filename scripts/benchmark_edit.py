@@ -18,19 +18,18 @@ static baseline is slow, and is measured on the first clip with its first prompt
 
 import hashlib
 import json
+import multiprocessing
 import re
 import shutil
 import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from jittered_editor import Jitter, JitteredEditor
-from measuring import circumstances, write_measurements
+from measuring import circumstances, forget_peak_memory, peak_memory, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from suite_clips import beginning
 from suite_pictures import write_sheet
@@ -104,8 +103,6 @@ class Arguments:
     """Where runs, videos and results are kept."""
     output: Path = Path("measurements/edit_suite.json")
     """Where to write the measurements."""
-    only_work: Annotated[bool, tyro.conf.Suppress] = False
-    first: Annotated[int, tyro.conf.Suppress] = 0
 
 
 def main(arguments: Arguments) -> None:
@@ -116,14 +113,11 @@ def main(arguments: Arguments) -> None:
             work_in_parallel(arguments)
         results = [
             result
-            for number, clip in enumerate(arguments.clips, start=arguments.first)
+            for number, clip in enumerate(arguments.clips)
             for result in ClipSuite(arguments, number, clip).results()
         ]
-        if not arguments.only_work:
-            for number, clip in enumerate(arguments.clips, start=arguments.first):
-                ClipSuite(arguments, number, clip).write_sheets()
-    if arguments.only_work:
-        return
+        for number, clip in enumerate(arguments.clips):
+            ClipSuite(arguments, number, clip).write_sheets()
     measurements = {
         "what": "ways of editing portrait videos with one inconsistent editor, against each other",
         **circumstances(),
@@ -157,27 +151,15 @@ def check(arguments: Arguments) -> None:
 
 def work_in_parallel(arguments: Arguments) -> None:
     """Work on every clip in a process of its own, as many at once as asked for; their results are then there."""
-    given = without_clips_and_workers(sys.argv[1:])
-
-    def work(numbered: tuple[int, Path]) -> None:
-        number, clip = numbered
-        command = [sys.executable, __file__, *given, "--clips", str(clip), "--first", str(number), "--only-work"]
-        if subprocess.run(command, check=False).returncode:
-            raise UserError(f"The suite stopped at {clip}: see above, and give the same command again to go on.")
-
-    with ThreadPoolExecutor(arguments.workers) as pool:
-        list(pool.map(work, enumerate(arguments.clips)))
+    clips = [(arguments, number, clip) for number, clip in enumerate(arguments.clips)]
+    with multiprocessing.get_context("spawn").Pool(arguments.workers, maxtasksperchild=1) as pool:
+        pool.starmap(finish, clips, chunksize=1)
 
 
-def without_clips_and_workers(words: list[str]) -> list[str]:
-    """A command line's words without these two options and their values."""
-    kept, dropping = [], False
-    for word in words:
-        if word.startswith("--"):
-            dropping = word in ("--clips", "--workers")
-        if not dropping:
-            kept.append(word)
-    return kept
+def finish(arguments: Arguments, number: int, clip: Path) -> None:
+    """Make everything that is measured of a clip, on one thread."""
+    use_threads(1)
+    ClipSuite(arguments, number, clip).results()
 
 
 def settings(arguments: Arguments) -> dict[str, Any]:
@@ -358,22 +340,6 @@ def curve(evaluation: Evaluation, name: str) -> list[float | None]:
     """A measure's number of every frame."""
     measure = evaluation.measure(name)
     return [] if measure is None or measure.curve is None else [rounded(value) for value in measure.curve.tolist()]
-
-
-def forget_peak_memory() -> None:
-    """Begin to note the peak anew, where the system can."""
-    switch = Path("/proc/self/clear_refs")
-    if switch.exists():
-        switch.write_text("5")
-
-
-def peak_memory() -> int | None:
-    """The most memory of this process since, in megabytes; none where the system does not tell."""
-    facts = Path("/proc/self/status")
-    if not facts.is_file():
-        return None
-    line = next(line for line in facts.read_text().splitlines() if line.startswith("VmHWM"))
-    return round(int(line.split()[1]) / 1024)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ twice as many frames it tells how much each further frame adds, and so what five
 """
 
 import json
-import resource
-import subprocess
+import multiprocessing
 import sys
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from measuring import circumstances, write_measurements
+from measuring import circumstances, peak_memory, use_threads, write_measurements
 
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
 from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
@@ -37,14 +36,10 @@ class Arguments:
     """Two numbers of frames to measure with."""
     output: Path = Path("measurements/evaluation_cost.json")
     """Where to write the measurements."""
-    single: Annotated[bool, tyro.conf.Suppress] = False
 
 
 def main(arguments: Arguments) -> None:
     """Measure every clip with both numbers of frames."""
-    if arguments.single:
-        sys.stdout.write(json.dumps(cost(arguments.clips[0], arguments.frames[0])))
-        return
     results = []
     for clip in arguments.clips:
         costs = [in_a_process(clip, frames) for frames in arguments.frames]
@@ -66,13 +61,13 @@ def main(arguments: Arguments) -> None:
 
 def in_a_process(clip: Path, frames: int) -> dict[str, float]:
     """The cost, measured in a new process."""
-    command = [sys.executable, __file__, str(clip), "--frames", str(frames), "0", "--single"]
-    finished = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(finished.stdout.splitlines()[-1])
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(cost, (clip, frames))
 
 
 def cost(folder: Path, frames: int) -> dict[str, float]:
     """Seconds of the processor, and the most memory, of measuring the first frames of a clip's source."""
+    use_threads(1)
     clip = TrackedClip.load(folder)
     metrics = build_metrics(MetricsConfig(), EditQuestion(expression_names=clip.track.expression_names))
     video = EditedVideo(Path(clip.source.path), "the source itself")
@@ -83,7 +78,7 @@ def cost(folder: Path, frames: int) -> dict[str, float]:
         "width": clip.source.width,
         "height": clip.source.height,
         "seconds": round(time.process_time() - begun, 2),
-        "megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "megabytes": peak_memory(),
     }
 
 

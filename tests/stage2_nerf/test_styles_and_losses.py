@@ -5,7 +5,7 @@ import math
 import torch
 from torch.testing import assert_close
 
-from stage2_nerf.losses import colour_loss, over, smoothness_loss
+from stage2_nerf.losses import colour_loss, over, smoothness_loss, style_loss
 from stage2_nerf.portrait_model import psnr
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
 
@@ -39,6 +39,14 @@ def test_colour_loss_is_squared_near_zero_and_linear_beyond():
     assert_close(colour_loss(zero + 0.05, zero), torch.tensor(0.05**2))
     # Beyond the threshold d the loss is 2 d |e| - d^2.
     assert_close(colour_loss(zero + 0.5, zero), torch.tensor(2 * 0.1 * 0.5 - 0.1**2))
+
+
+def test_a_style_learns_the_mean_of_edits_that_differ():
+    """One colour for edits of which most stayed dark and some became bright: the mean, not the commonest."""
+    edits = torch.tensor([[0.1], [0.1], [0.1], [0.9]]).expand(4, 3)
+    colours = torch.linspace(0, 1, 101)
+    losses = torch.stack([style_loss(colour.expand(4, 3), edits) for colour in colours])
+    assert_close(colours[losses.argmin()], torch.tensor(0.3))
 
 
 def test_smoothness_of_a_ramp_is_its_squared_slope():
