@@ -114,7 +114,7 @@ class HeadWindowEditor:
         """Edit what the square shows; around it the render stays."""
         edits = self.editor.edit([self.window.request(request) for request in requests])
         return [
-            self.window.pasted(request.render, edited.clamp(0, 1))
+            request.render if edited is None else self.window.pasted(request.render, edited.clamp(0, 1))
             for request, edited in zip(requests, edits, strict=True)
         ]
 

@@ -40,11 +40,11 @@ class JitteredEditor:
     editor: FrameEditor
     jitter: Jitter
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[Image | None]:
-        """Edit, then spoil. All randomness is the requests' own."""
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+        """Edit, then spoil; of what the editor leaves out, the render. All randomness is the requests' own."""
         edits = self.editor.edit(requests)
         return [
-            None if edited is None else self._spoiled(request, edited)
+            self._spoiled(request, request.render if edited is None else edited)
             for request, edited in zip(requests, edits, strict=True)
         ]
 

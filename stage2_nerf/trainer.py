@@ -100,6 +100,8 @@ class PortraitEditTrainerConfig(TrainerConfig):
         for prompt in prompts:
             prompt.check()
         device = torch.device(self.machine.device_type)
+        if pipeline.editor.name == "external" and not prompts:
+            raise UserError("Say what the edited pictures show: add --pipeline.prompts, such as 'as a bronze statue'.")
         if prompts:
             # Resolved here, and so told once and recorded in the run's config.yml.
             pipeline.editor.name = resolve_editor_name(pipeline.editor, device)
