@@ -147,7 +147,7 @@ class CountedAsDiffusion:
         """Steps times guidance branches times frames."""
         return AsInstructPix2Pix().evaluations_for(frames, noise_level, steps_by_level)
 
-    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image]:
+    def edit(self, requests: Sequence[EditRequest]) -> Sequence[Image | None]:
         """Edit, and count."""
         self.network_evaluations += sum(
             self.evaluations_for(1, request.noise_level, request.steps_by_level) for request in requests
