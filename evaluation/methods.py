@@ -70,12 +70,12 @@ class EditingTask:
     """An empty folder for what a method keeps while it works."""
     style_steps: int = 200
     """Training steps of our style."""
-    training: StyleTrainingConfig | None = None
-    """How it is trained otherwise; as the run's own settings have it, if none is given."""
     static: StaticNerfConfig = field(default_factory=StaticNerfConfig)
     """The static baseline's size and steps."""
     batch_size: int = 1
     """How many frames are edited together."""
+    training: StyleTrainingConfig | None = None
+    """How our style is trained otherwise; as the run's own settings have it, if none is given."""
 
 
 Method = Callable[[EditingTask, Path], None]

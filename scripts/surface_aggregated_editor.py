@@ -27,7 +27,7 @@ class SurfaceAggregatedEditor:
 
     def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
         """Edit; and for every further noise level gather, and edit again."""
-        edits = list(self.editor.edit(requests))
+        edits = self._edits(requests)
         shapes = [request.geometry for request in requests if request.geometry is not None]
         assert len(shapes) == len(requests), "frames without geometry cannot be gathered"
         chosen = spread_evenly(len(requests), min(MOST_VIEWS, len(requests)))
@@ -49,8 +49,13 @@ class SurfaceAggregatedEditor:
                 )
                 for request, edit, shape in zip(requests, edits, shapes, strict=True)
             ]
-            edits = list(self.editor.edit(again))
+            edits = self._edits(again)
         return edits
+
+    def _edits(self, requests: Sequence[EditRequest]) -> list[Image]:
+        """The editor's; a frame that it leaves out stays as it was filmed."""
+        edits = self.editor.edit(requests)
+        return [one.original if edit is None else edit for one, edit in zip(requests, edits, strict=True)]
 
     def check(self, prompt: EditPrompt) -> None:
         """As the editor itself."""
