@@ -14,7 +14,7 @@ Results are kept in `--work`, one a way, and made once. `--sheets` writes a pict
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from rich.progress import track
 from rich.table import Table
 from suite_clips import beginning
 from suite_pictures import write_sheet
+from surface_aggregated_editor import SurfaceAggregatedEditor
 
 from evaluation.editing_alone import edit_alone, editor_target
+from evaluation.measurement import Picture
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
 from evaluation.methods import pasted
 from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
@@ -38,6 +40,7 @@ from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.consistency import ConsistencyName
+from stage1_edit.diffusion_config import Precision
 from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_pictures import from_diffusion_range, to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
@@ -62,6 +65,9 @@ WAYS: dict[str, tuple[ConsistencyName, NoiseName]] = {
 }
 """What ties the frames together, and what sampling begins with."""
 TARGET, AUTOENCODER = "own target", "autoencoder"
+SURFACE = "surface aggregation"
+"""Frame by frame, then once more from what these edits agree on."""
+ALL_WAYS = (TARGET, AUTOENCODER, *WAYS, SURFACE)
 REPORTED = (
     "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
     "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
@@ -83,7 +89,7 @@ class Arguments:
     """Tracked clips of people whom the editor was not trained on."""
     prompts: tuple[str, ...] = ("hair: make the hair silver", "head: turn him into a bronze statue")
     """That the offline editor understands too."""
-    ways: tuple[str, ...] = (TARGET, AUTOENCODER, *WAYS)
+    ways: tuple[str, ...] = ALL_WAYS
     """Which of them."""
     frames: int = 40
     """Of every clip, from its first."""
@@ -96,6 +102,8 @@ class Arguments:
     frames_at_once: int = 8
     anchors: int = 2
     """Frames that the others follow."""
+    precision: Precision = "bf16"
+    """Numbers that the networks compute with; half of the time that 32 bits would take, on processors that can."""
     threads: int = 1
     """That torch computes on."""
     sheets: bool = True
@@ -151,10 +159,11 @@ class Comparison:
         if kept.is_file():
             return json.loads(kept.read_text())
         CONSOLE.print(f"[bold]{self.name}[/bold], {self.prompt}: {way}")
-        editor, batch = self._editor(way), self.arguments.frames_at_once
+        editor = self._editor(way)
         begun = time.process_time()
-        self._write(editor, batch, video)
+        edits = self._edited(editor, way)
         seconds = time.process_time() - begun
+        self._write(edits, video)
         found = {
             "clip": self.name,
             "prompt": str(self.prompt),
@@ -177,34 +186,36 @@ class Comparison:
             return OfflineEditor()
         if way == AUTOENCODER:
             return AutoencodedTarget(self.model)
-        if way not in WAYS:
-            raise UserError(f"There is no way '{way}': choose of {', '.join((TARGET, AUTOENCODER, *WAYS))}.")
-        consistency, noise = WAYS[way]
+        if way not in ALL_WAYS:
+            raise UserError(f"There is no way '{way}': choose of {', '.join(ALL_WAYS)}.")
+        consistency, noise = WAYS.get(way, ("none", "per-frame"))
         settings = diffusion_settings(self.arguments)
         config = EditorConfig("instruct-pix2pix", consistency=consistency, noise=noise, anchors=self.arguments.anchors)
         return make_editor(config, settings, self.model, InstructPix2Pix(settings, self.model))
 
-    def _write(self, editor: FrameEditor, batch: int, video: Path) -> None:
-        """Edit the frames, put them back into the source's, and write these without loss."""
+    def _edited(self, editor: FrameEditor, way: str) -> dict[int, Picture]:
+        """The frames' edits, by their numbers."""
         frames = [int(frame) for frame in self.clip.frames]
-        window = HeadWindow.of_clip(self.clip, frames, SIZE)
-        # The target is what the editor's teacher makes of the whole frame, as the measure of the fit has it.
-        framed = editor if isinstance(editor, OfflineEditor) else HeadWindowEditor(editor, window)
-        edits = {
-            frame: picture
-            for first in track(range(0, len(frames), batch), "Editing")
-            for frame, picture in zip(
-                frames[first : first + batch],
-                edit_alone(framed, self.prompt, self.clip, frames[first : first + batch]),
-                strict=True,
-            )
-        }
+        # What the teacher makes of the whole frame is what the fit is measured with; it needs no larger picture.
+        framed = editor
+        if way != TARGET:
+            inner = SurfaceAggregatedEditor(editor) if way == SURFACE else editor
+            framed = HeadWindowEditor(inner, HeadWindow.of_clip(self.clip, frames, SIZE))
+        batch = len(frames) if way == SURFACE else self.arguments.frames_at_once
+        edits: dict[int, Picture] = {}
+        for first in track(range(0, len(frames), batch), "Editing"):
+            members = frames[first : first + batch]
+            edits |= zip(members, edit_alone(framed, self.prompt, self.clip, members), strict=True)
+        return edits
+
+    def _write(self, edits: Mapping[int, Picture], video: Path) -> None:
+        """Put edits back into the source's frames, and write these without loss."""
         plate = self.clip.plate()
         reader = VideoReader(Path(self.clip.source.path))
         partial = video.with_suffix(".partial.mp4")
         with VideoWriter(partial, reader.properties, "lossless", with_sound=False) as writer:
             for frame in reader:
-                if frame.index > frames[-1]:
+                if frame.index > max(edits):
                     break
                 image = frame.image
                 if frame.index in edits:
@@ -277,6 +288,7 @@ def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
         guidance_scale=arguments.guidance_scale,
         image_guidance_scale=arguments.image_guidance_scale,
         sampling_steps=arguments.sampling_steps,
+        precision=arguments.precision,
         longer_side=SIZE,
         frames_at_once=arguments.frames_at_once,
     )
@@ -284,8 +296,8 @@ def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
 
 def settings_of(arguments: Arguments) -> dict[str, Any]:
     """What the results depend on, beside clip, prompt and weights."""
-    chosen = ("frames", "sampling_steps", "guidance_scale", "image_guidance_scale", "frames_at_once", "anchors")
-    return {name: value for name, value in asdict(arguments).items() if name in chosen}
+    unlike = ("clips", "prompts", "ways", "model", "threads", "sheets", "work", "output")
+    return {name: value for name, value in asdict(arguments).items() if name not in unlike}
 
 
 def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:

@@ -110,11 +110,11 @@ class HeadWindowEditor:
     editor: FrameEditor
     window: HeadWindow
 
-    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image | None]:
         """Edit what the square shows; around it the render stays."""
         edits = self.editor.edit([self.window.request(request) for request in requests])
         return [
-            request.render if edited is None else self.window.pasted(request.render, edited.clamp(0, 1))
+            None if edited is None else self.window.pasted(request.render, edited.clamp(0, 1))
             for request, edited in zip(requests, edits, strict=True)
         ]
 

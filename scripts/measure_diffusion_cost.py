@@ -13,7 +13,7 @@ Every measurement is kept as soon as it is made, and not made again by the next 
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,11 +99,11 @@ def measure(
     if on_gpu:
         editor.edit(requests)
         torch.cuda.reset_peak_memory_stats()
-        torch.cuda.synchronize()
-    evaluations, started = editor.network_evaluations, time.perf_counter()
-    with timed(model.pipeline.unet, on_gpu) as network_seconds:
+    now = gpu_clock if on_gpu else time.process_time
+    evaluations, started = editor.network_evaluations, now()
+    with timed(model.pipeline.unet, now) as network_seconds:
         editor.edit(requests)
-    seconds, evaluations = time.perf_counter() - started, editor.network_evaluations - evaluations
+    seconds, evaluations = now() - started, editor.network_evaluations - evaluations
     besides, each = seconds - sum(network_seconds), sum(network_seconds) / evaluations
     usual = evaluations * USUAL_STEPS / settings.sampling_steps
     parts = {part: count(getattr(model.pipeline, part)) for part in ("unet", "vae", "text_encoder")}
@@ -112,6 +112,7 @@ def measure(
         parts, model.pipeline.unet.config, model.pipeline.vae.config, (side, side), frames, 3, dtype.itemsize
     )
     return {
+        "clock": "the wall's" if on_gpu else f"the processor's, over {torch.get_num_threads()} threads",
         "sampling_steps": settings.sampling_steps,
         "seconds_a_frame": round(seconds / frames, 2),
         "network_evaluations": evaluations,
@@ -126,17 +127,17 @@ def measure(
     }
 
 
+def gpu_clock() -> float:
+    """Seconds, when all that was asked of the GPU is done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @contextmanager
-def timed(network: torch.nn.Module, on_gpu: bool) -> Iterator[list[float]]:
+def timed(network: torch.nn.Module, now: Callable[[], float]) -> Iterator[list[float]]:
     """Take the time of every pass through a network."""
     begun: list[float] = []
     seconds: list[float] = []
-
-    def now() -> float:
-        if on_gpu:
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
     hooks = [
         network.register_forward_pre_hook(lambda *_: begun.append(now())),
         network.register_forward_hook(lambda *_: seconds.append(now() - begun[-1])),

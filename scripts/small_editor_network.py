@@ -16,8 +16,8 @@ from tracking.whole_or_nothing import whole_folder
 
 LATENT_CHANNELS = 4
 TEXT_SPREAD = 10.0
-"""How much larger the untrained text encoder's weights are than a trained one would begin with: with those, "make the
-hair silver" and "make the hair blond" have features whose cosine is 0.99, and the U-Net takes long to tell them apart."""
+"""How much larger the untrained text encoder's weights are than those that training would begin with: of these, "make
+the hair silver" and "make the hair blond" get features whose cosine is 0.99, which the U-Net is slow to tell apart."""
 
 
 @dataclass

@@ -233,7 +233,7 @@ class PortraitEditPipeline(VanillaPipeline):
             self.model,
             self.datamanager,
             editing,
-            seed=len(self.schedule_states),
+            seed=list(self.styles).index(name),
             frames_at_once=self.config.editor.frames_at_once(),
         )
         if not self.phase.go_on_with(self.schedule_states.get(name, {})):
