@@ -24,6 +24,7 @@ from measuring import circumstances, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from warped_faces import Bend, Picture, bent
 
+from stage1_edit.compositing import composite, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor
 from stage1_edit.effects_color import COLORS, MAKEUP, TONES
 from stage1_edit.effects_light import LIGHTS
@@ -138,8 +139,6 @@ def request_for(clip: TrackedClip, frame: int, text: str, seed: int) -> EditRequ
 
 def edited(editor: FrameEditor, request: EditRequest) -> Picture:
     """What a run would train on."""
-    from stage1_edit.compositing import composite, region_mask
-
     (edit,) = editor.edit([request])
     assert edit is not None
     image = composite(edit, request.original, region_mask(request.labels, request.matte, request.prompt.region))

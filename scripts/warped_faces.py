@@ -176,9 +176,8 @@ def lids_moved(picture: Picture, landmarks: Float[np.ndarray, "478 2"], closing:
         inverse = cv2.invertAffineTransform(pixel)
         back = cv2.warpAffine(moved, inverse, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         window = np.zeros((side, side), np.float32)
-        cv2.ellipse(
-            window, (side // 2, side // 2), (int(0.62 * width * FINE), int(0.45 * width * FINE)), 0, 0, 360, 1.0, -1
-        )
+        middle, axes = (side // 2, side // 2), (int(0.62 * width * FINE), int(0.45 * width * FINE))
+        cv2.ellipse(window, middle, axes, 0.0, 0.0, 360.0, (1.0,), -1)
         window = cv2.GaussianBlur(window, (0, 0), 0.06 * width * FINE)
         share = cv2.warpAffine(window, inverse, size, flags=cv2.INTER_LINEAR)[..., None]
         picture = (picture + share * (back.astype(np.float32) - picture)).round().clip(0, 255).astype(np.uint8)
