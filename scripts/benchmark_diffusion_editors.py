@@ -8,7 +8,8 @@ editor, its teacher, makes of the frame, sharpness, network evaluations and proc
 target` is the offline editor itself, and `autoencoder` passes its edit through the autoencoder alone, which is what a
 network without errors would give.
 
-Results are kept in `--work`, one a way, and made once. `--sheets` writes a picture of every clip and prompt there.
+Results are kept in `--work`, one a way, and made once: calls for different clips may run side by side, and a last one
+for all of them only gathers. `--sheets` writes a picture of every clip and prompt there.
 """
 
 import hashlib
@@ -91,12 +92,12 @@ class Arguments:
     """That the offline editor understands too."""
     ways: tuple[str, ...] = ALL_WAYS
     """Which of them."""
-    frames: int = 40
+    frames: int = 24
     """Of every clip, from its first."""
     model: Path = Path("outputs/small_editor/model")
     """Folder of an editor in diffusers' format."""
-    sampling_steps: int = 10
-    guidance_scale: float = 3.0
+    sampling_steps: int = 8
+    guidance_scale: float = 2.0
     """Of the text. A network trained on eight prompts needs less than one trained on the web's captions."""
     image_guidance_scale: float = 1.5
     frames_at_once: int = 8
