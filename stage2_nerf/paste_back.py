@@ -104,7 +104,9 @@ def person_layer(
         unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen + (1 - alpha) * background
         before, after = unedited @ LUMINANCE, (colour + (1 - alpha) * background) @ LUMINANCE
         missing = filmed @ LUMINANCE - before
-        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.6)
+        # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on
+        # hair made bright it would flicker more than the film does.
+        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
         colour = colour + (detail * missing * contrast)[..., None] * np.minimum(matte, alpha)
     region = enlarger.mask(surroundings.region)[..., None]
     return PersonLayer(colour, alpha, background, np.where((alpha > 0) | (matte > 0), region, 0))
