@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from measuring import circumstances, peak_memory, use_threads, write_measurements
+from measuring import circumstances, peak_memory, peak_memory_bytes, use_threads, write_measurements
 
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
 from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
@@ -78,7 +78,7 @@ def cost(folder: Path, frames: int) -> dict[str, float]:
         "width": clip.source.width,
         "height": clip.source.height,
         "seconds": round(time.process_time() - begun, 2),
-        "megabytes": peak_memory(),
+        "megabytes": peak_memory() or round(peak_memory_bytes() / 2**20),
     }
 
 

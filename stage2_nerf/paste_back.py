@@ -106,7 +106,9 @@ def person_layer(
         unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen + (1 - alpha) * background
         before, after = brightness(unedited), brightness(colour + (1 - alpha) * background)
         missing = brightness(filmed) - before
-        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.6)
+        # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on
+        # hair made bright it would flicker more than the film does.
+        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
         shown = np.minimum(matte, alpha)
         if surroundings.lasting is not None:
             shown = shown * enlarger.mask(surroundings.lasting)[..., None]

@@ -37,7 +37,7 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     """How much likelier a pixel of the matte's soft edge is drawn."""
     background_weight: float = 0.15
     """How likely a pixel without any person is drawn, against 1 for one of skin."""
-    outside_region_weight: float = 0.15
+    outside_region_weight: float = 0.05
     """How likely a pixel outside of the only region that a prompt edits is drawn, against what it would be otherwise:
     little is to be learned there, but that nothing changes."""
     error_share: float = 0.3

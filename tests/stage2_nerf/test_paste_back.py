@@ -147,6 +147,16 @@ def test_detail_is_put_back_in_proportion() -> None:
     assert np.abs(2 * half - none - full)[unclipped].max() <= 2
 
 
+def test_on_what_was_made_brighter_detail_is_no_stronger_than_filmed() -> None:
+    """The film's noise is part of it: four times as bright a look must not show four times the noise."""
+    ripple = 0.1 + 0.05 * (np.indices((HEIGHT, WIDTH)).sum(axis=0) % 2)
+    frame = to_levels(np.repeat(ripple[..., None], 3, axis=-1))
+    avatar = opaque_avatar(np.full((HEIGHT, WIDTH, 3), 0.6, np.float32), np.full((HEIGHT, WIDTH, 3), 0.125, np.float32))
+    result = paste_back(frame, WHOLE, avatar, surroundings(), 1.0).astype(int)
+    assert np.ptp(result[PERSON]) == np.ptp(frame[PERSON].astype(int)) == 12
+    assert abs(result[PERSON].mean() - 0.6 * 255) < 1
+
+
 def test_the_crop_lies_where_it_was_cut() -> None:
     left, top = 7, 5
     frame = random_frame(3, HEIGHT + 20, WIDTH + 30)
