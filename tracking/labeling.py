@@ -110,11 +110,12 @@ class PartModel:
     ) -> Posterior:
         """Mean field inference of a random field whose pixels like to show what their surroundings show.
 
-        The kernel is a box (of Gaussians: Kraehenbuehl & Koltun 2011, equation 3).
+        The kernel is a box; with Gaussians this is equation 3 of Kraehenbuehl & Koltun (NeurIPS 2011).
         """
         reach = max(1, round(self.config.neighbor_reach * face_height))
+        spread = np.repeat(sure, len(PARTS), axis=-1)
         for _ in range(self.config.neighbor_rounds):
-            around = _normalized(cv2.blur(posterior * sure, (2 * reach + 1, 2 * reach + 1)))
+            around = _normalized(cv2.blur(cv2.multiply(posterior, spread), (2 * reach + 1, 2 * reach + 1)))
             posterior = _normalized(posterior * cv2.exp(self.config.neighbor_trust * around))
         return posterior
 
