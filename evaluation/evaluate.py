@@ -20,7 +20,7 @@ from evaluation.run_videos import FinishedRun
 from evaluation.side_by_side import SideBySide
 from evaluation.video_pairs import Span, Window
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.render import find_config
+from stage2_nerf.finished_run import find_config
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.track import find_or_track

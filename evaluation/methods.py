@@ -12,10 +12,8 @@ is an editor of its own, given to `per_frame` with as many frames at once as it 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from nerfstudio.utils.eval_utils import eval_setup
 from rich.progress import track
 
 from evaluation.editing_alone import edit_alone
@@ -24,9 +22,10 @@ from evaluation.static_nerf import StaticNerf, StaticNerfConfig
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.finished_run import load_run
 from stage2_nerf.frame_renderer import FrameRenderer, look_of
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
-from stage2_nerf.pipeline import PortraitEditPipeline
+from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining
 from tracking.background import local_background
@@ -154,16 +153,13 @@ def render_avatar(
 def load_for_editing(task: EditingTask, prompt: EditPrompt | None) -> PortraitEditPipeline:
     """A reconstruction with its training frames, and a new style for the prompt."""
 
-    def with_prompt(config: Any) -> Any:
-        config.pipeline.prompts = () if prompt is None else (prompt,)
-        config.pipeline.model.prompt = None
-        config.pipeline.datamanager.data = task.clip.root
-        config.pipeline.datamanager.dataparser.held_out_interval = 0
-        return config
+    def with_prompt(config: PortraitEditPipelineConfig) -> None:
+        config.prompts = () if prompt is None else (prompt,)
+        config.model.prompt = None
+        config.datamanager.data = task.clip.root
+        config.datamanager.dataparser.held_out_interval = 0
 
-    _, pipeline, _, _ = eval_setup(task.reconstruction, test_mode="test", update_config_callback=with_prompt)
-    assert isinstance(pipeline, PortraitEditPipeline)
-    return pipeline
+    return load_run(task.reconstruction, "test", with_prompt).pipeline
 
 
 def write_pasted(

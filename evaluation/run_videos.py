@@ -11,10 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-from nerfstudio.utils.eval_utils import eval_setup
 from rich.progress import track
 
 from evaluation.editing_alone import editor_target
@@ -22,10 +19,10 @@ from evaluation.measurement import Picture
 from evaluation.measuring import EditedVideo
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.finished_run import load_run, newest_checkpoint, run_config
 from stage2_nerf.frame_renderer import FrameRenderer, look_of
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
+from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip
-from tracking.errors import UserError
 from tracking.track import find_or_track
 from tracking.video import VideoReader
 from tracking.video_writer import Codec, VideoWriter
@@ -62,18 +59,11 @@ class FinishedRun:
         Raises:
             UserError: it is no finished run of portrait-edit, or its clip has gone.
         """
-        text = config_path.read_text(errors="replace")
-        if PortraitEditPipelineConfig.__name__ not in text:
-            raise UserError(f"{config_path} is no run of portrait-edit: give the config.yml of one.")
-        try:
-            # nerfstudio's own format: the configuration's objects.
-            config: Any = yaml.load(text, Loader=yaml.Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{config_path} is damaged: train the run again.") from error
-        if not list(_checkpoints(config_path)):
-            raise UserError(f"{config_path.parent} holds no checkpoint: train the run first, then evaluate it.")
-        data = config.pipeline.datamanager.data or config.pipeline.datamanager.dataparser.data
-        return cls(config_path, config.pipeline, find_or_track(data))
+        pipeline = run_config(config_path).pipeline
+        newest_checkpoint(config_path)
+        assert isinstance(pipeline, PortraitEditPipelineConfig)
+        data = pipeline.datamanager.data or pipeline.datamanager.dataparser.data
+        return cls(config_path, pipeline, find_or_track(data))
 
     @property
     def folder(self) -> Path:
@@ -107,7 +97,7 @@ class FinishedRun:
         Raises:
             UserError: the source has gone, or there is no room.
         """
-        newest = max(path.stat().st_mtime for path in _checkpoints(self.config_path))
+        newest = newest_checkpoint(self.config_path).stat().st_mtime
         missing = [
             wanted
             for wanted in self.wanted()
@@ -117,8 +107,7 @@ class FinishedRun:
             return
         reader = VideoReader(Path(self.clip.source.path))
         (self.folder / RENDERS).mkdir(exist_ok=True)
-        _, pipeline, _, _ = eval_setup(self.config_path, test_mode="inference")
-        assert isinstance(pipeline, PortraitEditPipeline)
+        pipeline = load_run(self.config_path).pipeline
         frame_count = len(self.clip.track.tracked)
         pixels = frame_count * reader.properties.width * reader.properties.height
         codec: Codec = "lossless" if pixels <= MOST_LOSSLESS_PIXELS else "h264"
@@ -137,10 +126,6 @@ class FinishedRun:
                     pictures = renderer.render(frame.index, frame.image, looks)
                     for writer, picture in zip(writers, pictures, strict=True):
                         writer.write(picture, frame.timestamp)
-
-
-def _checkpoints(config_path: Path) -> list[Path]:
-    return sorted((config_path.parent / "nerfstudio_models").glob("step-*.ckpt"))
 
 
 def _slug(prompt: EditPrompt) -> str:

@@ -27,7 +27,6 @@ import torch
 import tyro
 from contact_sheet import write_text
 from jaxtyping import Float, Float32
-from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 
@@ -35,12 +34,12 @@ from evaluation.areas import EYES, MOUTH, face_boxes
 from evaluation.measurement import Picture
 from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.expression_track import rotation_vectors
+from stage2_nerf.finished_run import find_config, load_run
 from stage2_nerf.orbit import orbited
 from stage2_nerf.pipeline import PortraitEditPipeline
-from stage2_nerf.render import find_config
 from tracking.background import local_background
 from tracking.clip import TrackedClip
-from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.errors import one_sentence_for_user_errors
 from tracking.face_regions import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from tracking.regions import Label
 
@@ -115,9 +114,7 @@ class Stage:
 def main(arguments: Arguments) -> None:
     """Render the rows and write the picture."""
     with one_sentence_for_user_errors():
-        _, pipeline, _, _ = eval_setup(find_config(arguments.run), test_mode="inference")
-        if not isinstance(pipeline, PortraitEditPipeline):
-            raise UserError(f"{arguments.run} is a run of another method: give one of portrait-edit.")
+        pipeline = load_run(find_config(arguments.run)).pipeline
         driver = None if arguments.driver is None else TrackedClip.load(arguments.driver)
     stage = Stage(pipeline)
     rows: dict[str, Callable[[], list[Picture]]] = {

@@ -34,7 +34,6 @@ from jaxtyping import Float
 from measuring import circumstances, peak_memory_bytes, use_threads, write_measurements
 from nerf_methods import ours
 from nerfstudio.cameras.cameras import Cameras
-from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 from timed_training import TimedTraining
@@ -43,6 +42,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras
+from stage2_nerf.finished_run import load_run
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.proxy_walk import possible_cells
@@ -111,9 +111,7 @@ def load(path: Path, steps: int) -> PortraitEditPipeline:
     """A run's pipeline, or one that is trained now."""
     config = path / "config.yml" if path.is_dir() else path
     if config.suffix == ".yml" and config.is_file():
-        _, pipeline, _, _ = eval_setup(config, test_mode="val")
-        assert isinstance(pipeline, PortraitEditPipeline)
-        return pipeline
+        return load_run(config, "val").pipeline
     clip = find_or_track(path)
     with tempfile.TemporaryDirectory() as folder:
         config = ours(clip, Path(folder))

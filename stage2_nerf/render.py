@@ -6,14 +6,13 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from nerfstudio.utils.eval_utils import eval_setup
 from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage2_nerf.backdrop import parse_backdrop
 from stage2_nerf.expression_transfer import parse_expression
+from stage2_nerf.finished_run import find_config, load_run
 from stage2_nerf.frame_renderer import FrameRenderer
 from stage2_nerf.orbit import Swing
-from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.render_looks import choose_looks
 from stage2_nerf.render_motion import Driven, DrivenMotion, ExpressionChange, Motion, OwnMotion
 from stage2_nerf.render_output import Layout, OutputCodec, write_video
@@ -111,13 +110,11 @@ def render_video(config: RenderConfig) -> Path:
         UserError: there is no such run or prompt, the source has gone, or the output cannot be written.
     """
     config.check()
-    run = find_config(config.load_config)
-    if not is_own_run(run):
-        raise UserError(f"{run} is no run of portrait-edit: give the config.yml of one.")
+    config_path = find_config(config.load_config)
     change = ExpressionChange(config.expression_scale, dict(parse_expression(typed) for typed in config.expression))
     driver = None if config.drive is None else find_or_track(config.drive)
-    _, pipeline, checkpoint, _ = eval_setup(run, test_mode="inference")
-    assert isinstance(pipeline, PortraitEditPipeline)
+    run = load_run(config_path)
+    pipeline = run.pipeline
     prompts = list(pipeline.styles.values())
     asked = (
         "all" if config.grid and not (config.prompt or config.blend or config.timeline or config.mix) else config.prompt
@@ -136,7 +133,7 @@ def render_video(config: RenderConfig) -> Path:
     renderer = FrameRenderer(pipeline.model, clip, config.detail, backdrop)
     layout = Layout(config.side_by_side or config.grid, config.grid)
     write_video(config.output, config.codec, renderer, reader, motion, looks, layout)
-    CONSOLE.print(f"Wrote {config.output} ({' | '.join(looks.names)}), from {checkpoint}.", soft_wrap=True)
+    CONSOLE.print(f"Wrote {config.output} ({' | '.join(looks.names)}), from {run.checkpoint}.", soft_wrap=True)
     return config.output
 
 
@@ -145,29 +142,6 @@ def chosen_swing(config: RenderConfig, clip: TrackedClip) -> Swing | None:
     if config.orbit is None:
         return None
     return Swing(config.orbit, config.orbit_seconds or max(float(clip.seconds[-1]), 1e-3))
-
-
-def find_config(given: Path | None) -> Path:
-    """The run's config.yml.
-
-    Raises:
-        UserError: there is none.
-    """
-    if given is None:
-        found = sorted(Path("outputs").glob("*/*/*/config.yml"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for config in found:
-            if is_own_run(config):
-                return config
-        raise UserError("There is no run below outputs/: train one, or name its config.yml with --load-config.")
-    config = given / "config.yml" if given.is_dir() else given
-    if not config.is_file():
-        raise UserError(f"{config} does not exist: give the config.yml of a finished run.")
-    return config
-
-
-def is_own_run(config: Path) -> bool:
-    """Whether a config.yml is one of our methods', whatever its name."""
-    return PortraitEditPipelineConfig.__name__ in config.read_text(errors="replace")
 
 
 def main() -> None:

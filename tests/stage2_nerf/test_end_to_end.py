@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -27,12 +28,14 @@ from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf.finished_run import load_run
 from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render import RenderConfig, render_video
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.trainer import PortraitEditTrainerConfig
 from stage2_nerf.training_record import phases, read_record
 from tracking.clip import HeadTrack, TrackedClip
+from tracking.errors import UserError
 from tracking.video import VideoReader
 
 HAIR = EditPrompt("make it silver", "hair")
@@ -222,6 +225,16 @@ def test_a_checkpoint_renders_the_same_bits_every_time(edit: Run) -> None:
     one, other = edit.load(), edit.load()
     for prompt in (None, HAIR, STATUE):
         assert torch.equal(foreground(one, prompt), foreground(other, prompt))
+
+
+def test_a_run_is_loaded_alike_by_us_and_by_nerfstudio_wherever_its_folder_is(edit: Run, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    (moved / "nerfstudio_models").mkdir(parents=True)
+    (moved / "config.yml").write_bytes(edit.config_file.read_bytes())
+    with pytest.raises(UserError, match=r"elsewhere holds no checkpoint: train the run first\."):
+        load_run(moved / "config.yml")
+    shutil.copytree(edit.folder / "nerfstudio_models", moved / "nerfstudio_models", dirs_exist_ok=True)
+    assert torch.equal(foreground(load_run(moved / "config.yml").pipeline, STATUE), foreground(edit.load(), STATUE))
 
 
 def test_editing_leaves_the_unedited_avatar_as_it_was(edit: Run, reconstruction: Run) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from configs.portrait_edit import BASE, portrait_edit, portrait_edit_small, portrait_head
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.render import find_config
+from stage2_nerf.finished_run import find_config
 from stage2_nerf.sizes import GPU_SIZE, apply_size, resolve_size
 from stage2_nerf.trainer import PortraitEditTrainerConfig
 from tracking.clip import TrackedClip
