@@ -45,7 +45,7 @@ def report_clip(video: Path, cache: Path, config: FitConfig, photometric: Photom
     reader = VideoReader(video)
     width, height = reader.properties.width, reader.properties.height
     face = _face(reader, video, cache)
-    fit = fit_head(face.landmarks, face.tracked, width, height, float(reader.properties.frame_rate), config)
+    fit = fit_head(face.landmarks, face.tracked, width, height, config)
     baseline_poses = poses_of_mean_face(face, width, height)
     assumed = Intrinsics(ASSUMED_FOCAL_LENGTH * max(width, height), width / 2, height / 2, width, height)
     mean_shape = np.broadcast_to(HeadModel.load().mean, (len(face.tracked), LANDMARK_COUNT, 3))

@@ -35,7 +35,7 @@ from jaxtyping import UInt8
 from measuring import circumstances, write_measurements
 from rich.console import Console
 from rich.table import Table
-from synthetic_sequences import FRAME_RATE, SEQUENCES, BenchmarkData, Sequence
+from synthetic_sequences import SEQUENCES, BenchmarkData, Sequence
 from tracking_truth import find_correspondence
 
 from tracking.clip import write_png
@@ -99,7 +99,7 @@ def measure_heads(arguments: Arguments) -> None:
 
     def fit_landmarks(clip: Sequence, face: FaceTrack) -> HeadFit:
         if clip.name not in fits:
-            fits[clip.name] = fit_head(face.landmarks, face.tracked, clip.width, clip.height, FRAME_RATE, arguments.fit)
+            fits[clip.name] = fit_head(face.landmarks, face.tracked, clip.width, clip.height, arguments.fit)
         return fits[clip.name]
 
     def fit_frames(clip: Sequence, face: FaceTrack) -> HeadFit:

@@ -13,7 +13,7 @@ from tracking.fitting import FitConfig, fit_head
 from tracking.regions import Label
 from tracking.segmentation import Segmentation
 from tracking.torso_flow import TorsoPicture, follow_torso
-from tracking.torso_motion import measured_torso_poses, torso_poses
+from tracking.torso_motion import TorsoConfig, measured_torso_poses, torso_poses
 
 GAPS = (5, 15, 30)
 """Frames between the two that are compared."""
@@ -29,12 +29,12 @@ def torso_error(clip: Frames, found: list[Segmentation]) -> dict[str, Any]:
     height, width = clip.frames[0].image.shape[:2]
     count = len(clip.frames)
     landmarks = np.stack([frame.landmarks for frame in clip.frames])
-    fit = fit_head(landmarks, np.ones(count, bool), width, height, clip.frame_rate, FitConfig())
+    fit = fit_head(landmarks, np.ones(count, bool), width, height, FitConfig())
     rows = np.flatnonzero(fit.tracked)
     heads = rigid_inverse(fit.camera_to_head[rows])
     pictures = [found[row].torso for row in rows]
     similarities = follow_torso(pictures)
-    config = FitConfig().torso
+    config = TorsoConfig()
     poses = {
         "measured": measured_torso_poses(similarities, heads, rows, count, fit.intrinsics, clip.frame_rate, config),
         "guessed from the head": torso_poses(heads, rows, count, clip.frame_rate, config),

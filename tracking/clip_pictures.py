@@ -1,11 +1,13 @@
 """The second half of tracking: images, mattes and labels of the tracked frames, straight from the video.
 
-Work goes in stretches of fixed length. A stretch decodes its own frames, and a few before and after it: mattes and
+Work goes in stretches. A stretch decodes its own frames, and a few before and after it: mattes and
 labels are steadied by neighbouring frames, and are therefore the same however many processes there are.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,14 +88,13 @@ class PictureRecord(NamedTuple):
 
 
 def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
-    """Divide the tracked frames into pieces of fixed length."""
-    starts = range(0, len(frames), STRETCH_FRAMES)
+    """Divide the tracked frames into equal pieces, an even number of them: two processes are done at the same time."""
+    count = len(frames)
+    pieces = 1 if count <= STRETCH_FRAMES else 2 * math.ceil(count / (2 * STRETCH_FRAMES))
+    bounds = [round(count * piece / pieces) for piece in range(pieces + 1)]
     return [
-        PictureStretch(
-            own=frames[start : start + STRETCH_FRAMES].tolist(),
-            seen=slice(max(0, start - 1), start + STRETCH_FRAMES + 1),
-        )
-        for start in starts
+        PictureStretch(own=frames[start:stop].tolist(), seen=slice(max(0, start - 1), stop + 1))
+        for start, stop in pairwise(bounds)
     ]
 
 

@@ -24,7 +24,6 @@ from tracking.flame_model import FlameConfig, chosen_head_model, default_identit
 from tracking.head_model import HeadModel
 from tracking.head_problem import HeadProblem, HeadStates, Observations
 from tracking.landmark_trust import OUTER_EYE_CORNERS, iris_confidence, point_weights
-from tracking.torso_motion import TorsoConfig, torso_poses
 
 LEAST_FRAMES = 5
 """Fewer say nothing of a person's shape."""
@@ -39,7 +38,6 @@ class FitConfig:
     camera: CameraStage = field(default_factory=CameraStage)
     frames: FrameStage = field(default_factory=FrameStage)
     sequence: SequenceStage = field(default_factory=SequenceStage)
-    torso: TorsoConfig = field(default_factory=TorsoConfig)
     flame: FlameConfig = field(default_factory=FlameConfig)
     depth_weight: float = 0.05
     """Trust in the detector's relative depth, against 1 for what the image shows. Little: in turned and tilted faces it
@@ -91,7 +89,6 @@ class HeadFit:
 
     intrinsics: Intrinsics
     camera_to_head: Float[np.ndarray, "frames 4 4"]
-    camera_to_torso: Float[np.ndarray, "frames 4 4"]
     expression: Float[np.ndarray, "frames expressions"]
     identity: Float[np.ndarray, "modes"]
     reprojection_error: Float[np.ndarray, "frames"]
@@ -105,7 +102,6 @@ def fit_head(
     tracked: Bool[np.ndarray, "frames"],
     width: int,
     height: int,
-    frame_rate: float,
     config: FitConfig,
     progress: Callable[[int, int], None] | None = None,
     center: tuple[float, float] | None = None,
@@ -121,7 +117,6 @@ def fit_head(
         tracked: the frames to use.
         width: of the clip's images, in pixels.
         height: of the clip's images, in pixels.
-        frame_rate: frames per second.
         config: how to fit.
         progress: told the number of frames done and of all frames to do.
         center: principal point in pixels of the clip's images, where they are a crop off the centre of the video.
@@ -165,7 +160,6 @@ def fit_head(
     eye_distance = observations.pixels_per_centimeter * np.linalg.norm(left_corner - right_corner)
     good = error < config.gross_error * eye_distance
     head_to_camera = rigid(_orthonormal(states.rotation), states.translation.astype(np.float64))
-    camera_to_torso = torso_poses(head_to_camera, frames, len(landmarks), frame_rate, config.torso)
     still_tracked = np.zeros(len(landmarks), bool)
     still_tracked[frames[good]] = True
 
@@ -177,7 +171,6 @@ def fit_head(
     return HeadFit(
         Intrinsics(float(problem.focal_length), float(center[0]), float(center[1]), width, height),
         spread(rigid_inverse(head_to_camera)),
-        spread(camera_to_torso),
         spread(states.expression),
         # A clip is read without the user's FLAME file: it keeps the default model's nearest face.
         (identity if model is HeadModel.load() else default_identity(model, identity)).astype(np.float64),

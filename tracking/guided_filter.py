@@ -37,7 +37,7 @@ class GuidedFilter:
     def smooth(self, picture: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
         """Equations 14 to 16 of the paper: in every window, the picture as a linear function of the guide."""
         line = self._fit(picture)
-        return (line[..., :3] * self._guide).sum(axis=-1) + line[..., 3]
+        return np.einsum("yxc,yxc->yx", line[..., :3], self._guide) + line[..., 3]
 
     def smooth_at(
         self, picture: Float32[np.ndarray, "height width"], larger: UInt8[np.ndarray, "rows columns 3"]

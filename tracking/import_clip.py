@@ -104,7 +104,6 @@ def import_clip(source: Path, clip: Path, config: ImportConfig | None = None) ->
             face.landmarks,
             face.tracked,
             foreign.intrinsics,
-            config.frame_rate,
             config.alignment,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -58,10 +58,10 @@ def label_pixels(
 
 
 def _likeliest(posterior: Posterior) -> UInt8[np.ndarray, "height width"]:
-    best, part = np.ascontiguousarray(posterior[..., 0]), np.zeros(posterior.shape[:2], dtype=np.uint8)
-    for index in range(1, posterior.shape[-1]):
-        likelihood = np.ascontiguousarray(posterior[..., index])
-        part[likelihood > best] = index
+    best, *others = cv2.split(posterior)
+    part = np.zeros(posterior.shape[:2], dtype=np.uint8)
+    for index, likelihood in enumerate(others, 1):
+        part[cv2.compare(likelihood, best, cv2.CMP_GT) > 0] = index
         best = cv2.max(best, likelihood)
     return part
 

@@ -61,7 +61,7 @@ class MatteConfig:
     """How much colour, rather than the first guess, decides about undecided pixels."""
     black_point: float = 0.1
     """What is below becomes 0."""
-    white_point: float = 0.75
+    white_point: float = 0.88
     """What is above becomes 1."""
 
 
@@ -147,7 +147,7 @@ def _decide_by_color(
         variance = np.where(known, spread, 1.0) ** 2 + PLATE_NOISE**2
         scenery = cv2.resize(plate.image, size, interpolation=cv2.INTER_AREA)[where].astype(np.float32) / 255
         difference = colors[where] - scenery
-        same_place = -0.5 * (difference**2).sum(axis=-1) / variance - 1.5 * np.log(variance)
+        same_place = -0.5 * np.einsum("pc,pc->p", difference, difference) / variance - 1.5 * np.log(variance)
         scene = np.where(scene_known & known, np.logaddexp(scene, same_place), np.where(known, same_place, scene))
         scene_known = scene_known | known
     likelihood = 1 / (1 + np.exp(np.clip(scene - person, -20, 20)))
@@ -169,5 +169,5 @@ def _log_likelihood(
     moments = sums[:, :6] / np.maximum(support, 1e-6)[:, None]
     mean = moments[:, :3]
     variance = np.maximum(moments[:, 3:] - mean**2, 0) + COLOR_NOISE**2
-    fit = -0.5 * ((colors[where] - mean) ** 2 / variance + np.log(variance)).sum(axis=-1)
+    fit = ((colors[where] - mean) ** 2 / variance) @ np.full(3, -0.5, np.float32) - 0.5 * np.log(variance.prod(axis=-1))
     return fit, support > 1e-3

@@ -31,11 +31,11 @@ class Neighbor:
         """The neighbour's maps, of any size, as the frame would have them, and their weight."""
         height, width = maps.shape[:2]
         flow, weight = self.flow, self.weight
+        scale = width / weight.shape[1], height / weight.shape[0]
         if weight.shape != (height, width):
-            scale = width / weight.shape[1], height / weight.shape[0]
-            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR) * np.array(scale, np.float32)
+            flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
             weight = cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR)
-        return _look_up(maps, flow), weight
+        return _look_up(maps, flow, scale), weight
 
 
 class MotionBlend:
@@ -72,10 +72,11 @@ def blend(maps: Maps, neighbors: Sequence[tuple[Neighbor, Maps]]) -> Maps:
     return total / (weights if maps.ndim == 2 else weights[..., None])
 
 
-def _look_up(maps: Maps, flow: Float32[np.ndarray, "height width 2"]) -> Maps:
-    """The maps' values where the flow points."""
+def _look_up(maps: Maps, flow: Float32[np.ndarray, "height width 2"], scale: tuple[float, float] = (1.0, 1.0)) -> Maps:
+    """The maps' values where the flow, times a scale, points."""
+    across, down = cv2.split(flow)
     columns, rows = _grid(flow.shape[1], flow.shape[0])
-    source = cv2.add(columns, flow[..., 0]), cv2.add(rows, flow[..., 1])
+    source = cv2.scaleAdd(across, scale[0], columns), cv2.scaleAdd(down, scale[1], rows)
     return cv2.remap(maps, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 

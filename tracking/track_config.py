@@ -14,6 +14,7 @@ from tracking.frame_quality import FrameQualityConfig
 from tracking.photometric import PhotometricConfig
 from tracking.segmentation import SegmentationConfig
 from tracking.shots import ShotConfig
+from tracking.torso_motion import TorsoConfig
 
 LEAST_SIZE = 64
 """Smaller images say too little about a face."""
@@ -48,6 +49,7 @@ class TrackConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
+    torso: TorsoConfig = field(default_factory=TorsoConfig)
     quality: FrameQualityConfig = field(default_factory=FrameQualityConfig)
 
     def check(self) -> None:

@@ -231,7 +231,6 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         face.tracked,
         crop.image_width,
         crop.image_height,
-        float(source.frame_rate),
         config.fit,
         progress=progress,
         center=(float(center[0]), float(center[1])),
@@ -296,7 +295,7 @@ def _clip(
             tracked=tracked,
             presentation_timestamps=survey.index.timestamps,
             camera_to_head=over_source(fit.camera_to_head),
-            camera_to_torso=over_source(fit.camera_to_torso),
+            camera_to_torso=np.full((count, 4, 4), np.nan),
             expression=over_source(fit.expression),
             identity=fit.identity,
             landmarks=over_source(landmarks),
@@ -348,7 +347,7 @@ def _add_what_pictures_tell(
             looks.append(record.look)
             yield record.torso
 
-    similarities = follow_torso(torsos(), config.fit.torso.flow)
+    similarities = follow_torso(torsos(), config.torso.flow)
     track.camera_to_torso[frames] = measured_torso_poses(
         similarities,
         rigid_inverse(track.camera_to_head[frames]),
@@ -356,6 +355,6 @@ def _add_what_pictures_tell(
         shot.length,
         clip.intrinsics,
         clip.source.frames_per_second,
-        config.fit.torso,
+        config.torso,
     )
     track.flags[frames] |= quality_flags(looks, track.camera_to_head[frames], track.expression[frames], config.quality)

@@ -258,7 +258,7 @@ def test_a_clip_fitted_with_flame_is_read_without_it(config: FlameConfig) -> Non
     depth = -(points[..., 2:] - points[..., 2:].mean(1, keepdims=True)) * 800 / 60
     fit = fit_head(
         np.concatenate([seen, depth], -1),
-        *(np.ones(frames, bool), 512, 512, 25.0),
+        *(np.ones(frames, bool), 512, 512),
         FitConfig(flame=config, camera=CameraStage(focal_length=800 / 512)),
     )
     assert fit.reprojection_error.max() < 0.5

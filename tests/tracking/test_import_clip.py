@@ -66,7 +66,7 @@ def filmed(carphone: Path) -> Filmed:
     face = link_longest_face([detector.detect(image) for image in images])
     assert face.tracked.all()
     config = FitConfig(camera=CameraStage(focal_length=1.6))
-    fit = fit_head(face.landmarks, face.tracked, width, height, 7.5, config, center=CENTER)
+    fit = fit_head(face.landmarks, face.tracked, width, height, config, center=CENTER)
     assert fit.tracked.all()
     return Filmed(images, face.landmarks, face.tracked, fit.camera_to_head, fit.intrinsics)
 
@@ -226,7 +226,7 @@ def test_poses_come_back_in_our_head_space_with_their_motion(kind: str, filmed: 
     WRITERS[kind](tmp_path, filmed)
     foreign = read(tmp_path, kind)
     foreign = replace(foreign, intrinsics=filmed.intrinsics)
-    head = align_poses(foreign.poses, filmed.landmarks, filmed.tracked, foreign.intrinsics, 7.5)
+    head = align_poses(foreign.poses, filmed.landmarks, filmed.tracked, foreign.intrinsics)
     # The law: seen from one frame, the head turns to any other exactly as the other program says.
     turned = head.camera_to_head[0, :3, :3].T @ head.camera_to_head[:, :3, :3]
     given = foreign.poses.rotation
@@ -252,7 +252,7 @@ def test_poses_of_another_clip_are_refused(filmed: Filmed, tmp_path: Path) -> No
     tumbling = rotation_from_vector(np.linspace([0, 0, 0], [0, 6, 3], len(filmed.images)))
     poses = replace(foreign.poses, rotation=tumbling)
     with pytest.raises(UserError, match=r"do not fit the pictures|behind the camera"):
-        align_poses(poses, filmed.landmarks, filmed.tracked, filmed.intrinsics, 7.5)
+        align_poses(poses, filmed.landmarks, filmed.tracked, filmed.intrinsics)
 
 
 QUICK = SegmentationConfig(plate_samples=6, label_samples=6)

@@ -44,7 +44,6 @@ def truth(model: HeadModel) -> HeadFit:
     return HeadFit(
         intrinsics=CAMERA,
         camera_to_head=camera_to_head,
-        camera_to_torso=camera_to_head,
         expression=expression,
         identity=identity,
         reprojection_error=np.zeros(count),
