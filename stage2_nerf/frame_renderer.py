@@ -17,6 +17,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.backdrop import ORIGINAL, Backdrop
 from stage2_nerf.camera_path import PathView, seen_along
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras, scaled_transforms
+from stage2_nerf.near_side import near_side_margin
 from stage2_nerf.orbit import orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.portrait_model import PortraitModel
@@ -161,7 +162,7 @@ class FrameRenderer:
         if moment.view is not None:
             camera = seen_along(camera, moment.view)
         looks = [named(mix) for mix in mixes]
-        return self.model.render_frame(camera, expression, head_to_torso, looks)
+        return self.model.render_frame(camera, expression, head_to_torso, looks, near_side_margin(moment.yaw))
 
     def _posed(
         self, row: int, camera: Cameras, head_to_camera: Float[np.ndarray, "4 4"]

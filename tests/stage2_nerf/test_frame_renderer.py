@@ -291,3 +291,21 @@ def test_another_expression_keeps_the_detail_of_hair_and_clothes_alone(model, ti
     changed = (full[place] != none[place]).any(axis=-1)
     assert changed[at_source(cv2.erode(np.float32(shares > 0.99), kernel))].mean() > 0.5
     assert not changed[~at_source(cv2.dilate(shares, kernel))].any()
+
+
+def test_a_swung_camera_shows_no_far_side_and_the_filmed_view_all(model, renderer) -> None:
+    from stage2_nerf.frame_renderer import Moment
+    from stage2_nerf.orbit import orbited
+
+    row = renderer.row_of_frame[NUMBER]
+    camera = renderer.cameras[row : row + 1]
+    for yaw in (0.0, 25.0):
+        swung = orbited(camera, model.head_field.box.mean(0), yaw)
+        everything = model.render_frame(swung)["accumulation"]
+        shown = renderer._outputs(row, [{}], Moment(yaw=yaw))["accumulation"]
+        if yaw == 0:
+            assert torch.equal(shown, everything)
+        else:
+            # An untrained avatar is fog, of which the far half is missing.
+            assert (shown - everything).max() < 0.05
+            assert shown.mean() < 0.95 * everything.mean()
