@@ -291,3 +291,23 @@ def test_another_expression_keeps_the_detail_of_hair_and_clothes_alone(model, ti
     changed = (full[place] != none[place]).any(axis=-1)
     assert changed[at_source(cv2.erode(np.float32(shares > 0.99), kernel))].mean() > 0.5
     assert not changed[~at_source(cv2.dilate(shares, kernel))].any()
+
+
+def test_a_timelines_cross_fade_has_no_flash(renderer, frames) -> None:
+    """From frame to frame of a still picture no pixel changes by more than its share of the way between the looks."""
+    from stage2_nerf.render_looks import choose_looks
+
+    fade, rate = 0.4, 25
+    looks = choose_looks(None, None, ("0=original", "1=statue", "2=silver"), fade, None, [HAIR, STATUE])
+    moments = np.arange(0, 3, 1 / rate)
+    pictures = np.array(renderer.render(NUMBER, frames[NUMBER].image, [looks.at(moment)[0] for moment in moments]), int)
+    changes = np.abs(np.diff(pictures, axis=0)).max(axis=(1, 2, 3))
+    shown = pictures[[0, round(1.5 * rate), -1]]
+    whole = np.abs(np.diff(shown, axis=0)).max(axis=(1, 2, 3))
+    assert whole.min() > 30
+    # The filmed detail goes along with the looks' contrast, and colours end at white, so no single pixel fades evenly.
+    assert changes.max() <= 2 * whole.max() / (fade * rate) + 2
+    means = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
+    assert means.max() <= 1.4 * np.abs(np.diff(shown, axis=0)).mean(axis=(1, 2, 3)).max() / (fade * rate) + 0.1
+    still = np.abs(moments[:-1] + 0.5 / rate - np.array([[1.0], [2.0]])).min(axis=0) > fade / 2 + 1 / rate
+    assert changes[still].max() == 0 and (changes[~still] > 0).sum() >= 2 * (fade * rate - 2)
