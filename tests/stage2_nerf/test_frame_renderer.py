@@ -305,9 +305,10 @@ def test_a_timelines_cross_fade_has_no_flash(renderer, frames) -> None:
     shown = pictures[[0, round(1.5 * rate), -1]]
     whole = np.abs(np.diff(shown, axis=0)).max(axis=(1, 2, 3))
     assert whole.min() > 30
-    # The filmed detail goes along with the looks' contrast, and colours end at white, so no single pixel fades evenly.
-    assert changes.max() <= 2 * whole.max() / (fade * rate) + 2
-    means = np.abs(np.diff(pictures, axis=0)).mean(axis=(1, 2, 3))
-    assert means.max() <= 1.4 * np.abs(np.diff(shown, axis=0)).mean(axis=(1, 2, 3)).max() / (fade * rate) + 0.1
+    # A look of one region is mixed in colour and in reach, so a fade to it is up to twice as fast at its other end.
+    even = 1 / (fade * rate)
+    assert changes.max() <= 2 * even * whole.max() + 2
+    means, ways = (np.abs(np.diff(some, axis=0)).mean(axis=(1, 2, 3)) for some in (pictures, shown))
+    assert means.max() <= 2 * even * ways.max()
     still = np.abs(moments[:-1] + 0.5 / rate - np.array([[1.0], [2.0]])).min(axis=0) > fade / 2 + 1 / rate
     assert changes[still].max() == 0 and (changes[~still] > 0).sum() >= 2 * (fade * rate - 2)
