@@ -26,6 +26,7 @@ from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vect
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss
+from stage2_nerf.near_side import near_side_end
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.side_by_side import at_rest
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
@@ -126,6 +127,7 @@ class PortraitModel(Model):
         expression: Float[Tensor, "expressions"] | None = None,
         head_to_torso: Float[Tensor, "4 4"] | None = None,
         looks: Sequence[Mapping[str, float]] | None = None,
+        margin: float | None = None,
     ) -> dict[str, Tensor]:
         """Render a whole picture in the styles that are shown, without disturbing a training that is under way.
 
@@ -135,13 +137,14 @@ class PortraitModel(Model):
                 [0, 1] exaggerate.
             head_to_torso: how the head sits on the torso, in scene units, instead of as the clip has it.
             looks: mixes of styles that are shown side by side at the cost of one; see `render_frames`.
+            margin: of `near_side`, for views that nobody filmed; everything is shown where none is given.
 
         Returns:
             What `get_outputs` gives, each height x width x channels.
         """
         expressions = None if expression is None else expression[None]
         poses = None if head_to_torso is None else head_to_torso[None]
-        return {name: value[0] for name, value in self.render_frames(camera, expressions, poses, looks).items()}
+        return {name: value[0] for name, value in self.render_frames(camera, expressions, poses, looks, margin).items()}
 
     @torch.no_grad()
     def render_frames(
@@ -150,6 +153,7 @@ class PortraitModel(Model):
         expressions: Float[Tensor, "cameras expressions"] | None = None,
         head_to_torso: Float[Tensor, "cameras 4 4"] | None = None,
         looks: Sequence[Mapping[str, float]] | None = None,
+        margin: float | None = None,
     ) -> dict[str, Tensor]:
         """As `render_frame`, for several cameras of one size in one go: it pays where small pictures leave a GPU idle.
 
@@ -170,7 +174,7 @@ class PortraitModel(Model):
             states = self.track.resolve_pictures(times, expressions, len(cameras), pixels)
             if head_to_torso is not None:
                 states = replace(states, head_to_torso=head_to_torso.to(self.device), is_posed=True)
-            outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states, looks)
+            outputs = self.trace(origins.flatten(0, 2), directions.flatten(0, 2), states, looks, margin)
             return {name: value.view(*size, -1) for name, value in outputs.items()}
 
     @torch.no_grad()
@@ -201,6 +205,7 @@ class PortraitModel(Model):
         directions: Float[Tensor, "rays 3"],
         states: FrameStates,
         looks: Sequence[Mapping[str, float]] | None = None,
+        margin: float | None = None,
     ) -> dict[str, Tensor]:
         """Render rays that look at known moments; see `get_outputs` and `render_frames`."""
         looks = (self.style_weights,) if looks is None else looks
@@ -208,13 +213,16 @@ class PortraitModel(Model):
         origins, directions = move(origins, directions, corrections.head, states.frame)
         seen = self.track.expression_codes if states.is_driven else None
         head_blend = self.head_field.blend(states.expression, corrections.code, seen)
-        head = self.look(origins, directions, states, "head", head_blend, looks)
+        end = None if margin is None else near_side_end(origins, directions, "head", margin)
+        head = self.look(origins, directions, states, "head", head_blend, looks, end)
         # What a picture's head hides is not looked at; training looks at it all.
         end = None if self.training else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         torso_blend = self.torso_field.blend(poses)
         origins, directions = carry(origins, directions, states.head_to_torso, states.frame)
         origins, directions = move(origins, directions, corrections.torso, states.frame)
+        if margin is not None and end is not None:
+            end = torch.minimum(end, near_side_end(origins, directions, "torso", margin))
         torso = self.look(origins, directions, states, "torso", torso_blend, looks, end)
         return self.composite(len(origins), (head, torso))
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stage2_nerf.camera_path import frames_in_order, read_camera_path
+from stage2_nerf.camera_path import PathView, degrees_aside, frames_in_order, read_camera_path
 from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
+from stage2_nerf.orbit import orbited
 from stage2_nerf.path_motion import PathMotion
 from stage2_nerf.render import RenderConfig, chosen_path
 from stage2_nerf.render_looks import ChosenLooks
@@ -58,6 +59,16 @@ def test_the_films_own_camera_gives_the_filmed_view(renderer: FrameRenderer, tmp
     filmed, along = (renderer._outputs(row, [{}], moment) for moment in (Moment(), Moment(view=path.view(0))))
     for name in ("foreground", "accumulation"):
         torch.testing.assert_close(along[name], filmed[name], atol=2e-4, rtol=0)
+
+
+def test_how_far_a_camera_has_gone_around_the_head(renderer: FrameRenderer, tmp_path: Path) -> None:
+    middle = renderer.model.head_field.box.mean(0)
+    row = renderer.row_of_frame[NUMBER]
+    camera = renderer.cameras[row : row + 1]
+    swung = orbited(camera, middle, 15.0).camera_to_worlds[0].numpy()
+    path = read_camera_path(write_path(tmp_path / "path.json", [filmed_camera(renderer, NUMBER)]))
+    assert degrees_aside(camera, path.view(0), middle) == 0
+    assert degrees_aside(camera, PathView(swung.astype(float), 2.0, None), middle) == pytest.approx(15, abs=1.5)
 
 
 def test_a_narrower_view_shows_the_person_larger(renderer: FrameRenderer, tmp_path: Path) -> None:

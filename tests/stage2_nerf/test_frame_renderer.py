@@ -312,3 +312,22 @@ def test_a_timelines_cross_fade_has_no_flash(renderer, frames) -> None:
     assert means.max() <= 2 * even * ways.max()
     still = np.abs(moments[:-1] + 0.5 / rate - np.array([[1.0], [2.0]])).min(axis=0) > fade / 2 + 1 / rate
     assert changes[still].max() == 0 and (changes[~still] > 0).sum() >= 2 * (fade * rate - 2)
+
+
+def test_a_swung_camera_shows_no_far_side_and_the_filmed_view_all(model, renderer) -> None:
+    from stage2_nerf.frame_renderer import Moment
+    from stage2_nerf.orbit import orbited
+
+    row = renderer.row_of_frame[NUMBER]
+    camera = renderer.cameras[row : row + 1]
+    for yaw in (0.0, 25.0):
+        swung = orbited(camera, model.head_field.box.mean(0), yaw)
+        everything = model.render_frame(swung)["accumulation"]
+        shown = renderer._outputs(row, [{}], Moment(yaw=yaw))["accumulation"]
+        if yaw == 0:
+            # To go around by nothing moves a camera by a rounding.
+            torch.testing.assert_close(shown, everything, atol=1e-3, rtol=0)
+        else:
+            # An untrained avatar is fog, of which the far half is missing.
+            assert (shown - everything).max() < 0.05
+            assert shown.mean() < 0.95 * everything.mean()
