@@ -128,7 +128,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "frames": len(found),
         "faces_found": int(found.sum()),
-        "correlation": {name: round(float(np.corrcoef(*pair)[0, 1]), 3) for name, pair in signals.items()},
+        "correlation": {name: round(float(np.corrcoef(pair[0], pair[1])[0, 1]), 3) for name, pair in signals.items()},
         "deviation": {name: round(float(pair[0].std()), 3) for name, pair in signals.items()},
         "deviation_of_result": {name: round(float(pair[1].std()), 3) for name, pair in signals.items()},
         "identity": None if embedder is None else identities(film, clip, driver, embedder),

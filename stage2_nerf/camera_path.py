@@ -8,6 +8,7 @@ lens, drawn out or in to the path's field of view: the camera of "Look from the 
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,12 +21,15 @@ from jaxtyping import Float
 from nerfstudio.cameras.camera_paths import get_path_from_json
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from scipy.spatial.transform import Rotation, Slerp
+from torch import Tensor
 
 from tracking.errors import UserError
 from tracking.video import VideoFrame
 
 FRAMES_KEPT = 16
 """Decoded frames that are kept for a path that goes back in time, which no decoder does."""
+LEAST_ASIDE = 0.1
+"""Degrees around the head that are taken for none."""
 SAME_TIME = 1e-4
 """Times of the clip, of which the whole is 1, that differ by less are one moment."""
 
@@ -140,6 +144,21 @@ def seen_along(camera: Cameras, view: PathView) -> Cameras:
         camera_type=camera.camera_type,
         times=times,
     )
+
+
+def degrees_aside(camera: Cameras, view: PathView, middle: Float[Tensor, "3"]) -> float:
+    """How far a path's camera has gone around the head from the film's camera; none for less than a tenth of a degree.
+
+    Args:
+        middle: of the head, in scene units.
+    """
+    ways = [
+        position - middle.double().cpu()
+        for position in (camera.camera_to_worlds[0, :, 3].double().cpu(), torch.from_numpy(view.camera_to_head[:, 3]))
+    ]
+    cosine = float(torch.nn.functional.cosine_similarity(*ways, dim=0))
+    degrees = math.degrees(math.acos(min(max(cosine, -1.0), 1.0)))
+    return degrees if degrees >= LEAST_ASIDE else 0.0
 
 
 def frames_in_order(frames: Iterable[VideoFrame], wanted: Sequence[int]) -> Iterator[VideoFrame]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from stage1_edit.compositing import region_weights
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.backdrop import ORIGINAL, Backdrop
-from stage2_nerf.camera_path import PathView, seen_along
+from stage2_nerf.camera_path import PathView, degrees_aside, seen_along
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras, scaled_transforms
 from stage2_nerf.near_side import near_side_margin
 from stage2_nerf.orbit import orbited
@@ -159,10 +159,12 @@ class FrameRenderer:
             camera, head_to_torso = self._posed(row, camera, moment.head_to_camera)
         if moment.yaw:
             camera = orbited(camera, self.model.head_field.box.mean(0), moment.yaw)
+        aside = moment.yaw
         if moment.view is not None:
+            aside = degrees_aside(camera, moment.view, self.model.head_field.box.mean(0))
             camera = seen_along(camera, moment.view)
         looks = [named(mix) for mix in mixes]
-        return self.model.render_frame(camera, expression, head_to_torso, looks, near_side_margin(moment.yaw))
+        return self.model.render_frame(camera, expression, head_to_torso, looks, near_side_margin(aside))
 
     def _posed(
         self, row: int, camera: Cameras, head_to_camera: Float[np.ndarray, "4 4"]

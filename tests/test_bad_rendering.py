@@ -28,7 +28,7 @@ def test_a_disk_that_fills_up_while_a_video_is_written(
             return getattr(output, name)
 
         def mux(self, packets: Any) -> None:
-            raise av.error.OSError(errno.ENOSPC, "No space left on device", "out.mp4")
+            raise OSError(errno.ENOSPC, "No space left on device", "out.mp4")
 
     output = writer._output
     monkeypatch.setattr(writer, "_output", Full())

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from stage2_nerf.camera_path import frames_in_order, read_camera_path
+from stage2_nerf.camera_path import PathView, degrees_aside, frames_in_order, read_camera_path
 from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
+from stage2_nerf.orbit import orbited
 from stage2_nerf.path_motion import PathMotion
 from stage2_nerf.render import RenderConfig, chosen_path
 from stage2_nerf.render_looks import ChosenLooks
@@ -60,6 +61,16 @@ def test_the_films_own_camera_gives_the_filmed_view(renderer: FrameRenderer, tmp
         torch.testing.assert_close(along[name], filmed[name], atol=2e-4, rtol=0)
 
 
+def test_how_far_a_camera_has_gone_around_the_head(renderer: FrameRenderer, tmp_path: Path) -> None:
+    middle = renderer.model.head_field.box.mean(0)
+    row = renderer.row_of_frame[NUMBER]
+    camera = renderer.cameras[row : row + 1]
+    swung = orbited(camera, middle, 15.0).camera_to_worlds[0].numpy()
+    path = read_camera_path(write_path(tmp_path / "path.json", [filmed_camera(renderer, NUMBER)]))
+    assert degrees_aside(camera, path.view(0), middle) == 0
+    assert degrees_aside(camera, PathView(swung.astype(float), 2.0, None), middle) == pytest.approx(15, abs=1.5)
+
+
 def test_a_narrower_view_shows_the_person_larger(renderer: FrameRenderer, tmp_path: Path) -> None:
     camera = filmed_camera(renderer, NUMBER)
     half = np.deg2rad(camera["fov"] / 2)
@@ -83,7 +94,8 @@ def test_a_path_without_times_is_spread_over_the_clip(
     planned = [entry for frame in motion.frames(reader) for entry in motion.at(frame)]
     assert motion.like.has_sound == reader.properties.has_sound
     assert [timestamp for timestamp, _, _ in planned] == [frame.timestamp for frame in frames]
-    views = [moment.view for _, _, moment in planned]
+    views = [moment.view for _, _, moment in planned if moment.view is not None]
+    assert len(views) == len(frames)
     assert views[0].focal_length == pytest.approx(path.focal_lengths[0])
     assert views[-1].focal_length == pytest.approx(path.focal_lengths[1])
     assert np.all(np.diff([view.focal_length for view in views]) > 0)
@@ -119,7 +131,9 @@ def test_a_path_with_times_makes_a_video_of_its_own(
 def test_keyframes_times_count_where_cameras_have_none(renderer: FrameRenderer, tmp_path: Path, capsys: Any) -> None:
     cameras = [filmed_camera(renderer, NUMBER)] * 5
     file = write_path(tmp_path / "path.json", cameras, keyframes=[{"render_time": 0.2}, {"render_time": 0.6}])
-    np.testing.assert_allclose(read_camera_path(file).times, [0.2, 0.3, 0.4, 0.5, 0.6])
+    times = read_camera_path(file).times
+    assert times is not None
+    np.testing.assert_allclose(times, [0.2, 0.3, 0.4, 0.5, 0.6])
     assert chosen_path(file, "clip").times is None
     still = write_path(tmp_path / "still.json", [{**camera, "render_time": 0.25} for camera in cameras])
     assert chosen_path(still, "path").is_still

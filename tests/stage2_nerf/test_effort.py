@@ -51,7 +51,7 @@ def test_the_flags_change_the_steps_that_are_trained(
 
 
 def test_a_gpus_steps_are_multiplied_too() -> None:
-    config = deepcopy(BASE)
+    config: Any = deepcopy(BASE)
     names = unstated(config, "fast")
     apply_size(config, "gpu")
     apply_effort(config, "fast", names)
