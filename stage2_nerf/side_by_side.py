@@ -6,7 +6,7 @@ threads of Python run while they work, so threads are enough, and they share one
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,7 +32,7 @@ def frames_at_once(device: torch.device, pixels: int) -> int:
     return max(1, min(torch.get_num_threads(), MOST_PIXELS_AT_ONCE // max(pixels, 1)))
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Generator[Result, None, None]:
     """What some work makes of items, in their order, so many of them at once.
 
     torch's threads are divided among the workers. Items are asked for in this thread, as workers become free: at most
