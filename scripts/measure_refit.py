@@ -127,9 +127,8 @@ def fit(pipeline: PortraitEditPipeline, taught: PortraitModel, form: str, steps:
 
 def likeness(first: PortraitModel, second: PortraitModel, frames: list[FilmedFrame]) -> float:
     """PSNR of an avatar's foreground against another's, where that is opaque, over all frames together."""
-    shown = [foregrounds(model, frames) for model in (first, second)]
     opacity = foregrounds(second, frames, "accumulation")
-    return float(psnr(*shown, opacity))
+    return float(psnr(foregrounds(first, frames), foregrounds(second, frames), opacity))
 
 
 def foregrounds(

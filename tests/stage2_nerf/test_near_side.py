@@ -40,7 +40,7 @@ def test_a_ray_straight_down_on_the_torso_does_not_end() -> None:
 
 def test_the_filmed_view_shows_everything_and_the_plane_comes_near_steadily() -> None:
     assert near_side_margin(0.0) is None
-    margins = [near_side_margin(yaw) for yaw in (0.01, 5, 10, 20, 25, 60)]
+    margins = [near_side_margin(yaw) or 0.0 for yaw in (0.01, 5, 10, 20, 25, 60)]
     assert margins[0] == pytest.approx(MARGIN_IN_FRONT, abs=0.01)
     assert margins == sorted(margins, reverse=True) and margins[3:] == pytest.approx([MARGIN] * 3)
     assert near_side_margin(-10) == near_side_margin(10)

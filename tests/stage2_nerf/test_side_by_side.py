@@ -153,7 +153,7 @@ def test_an_error_in_a_frame_leaves_no_video(tiny_clip: TrackedClip, tmp_path: P
     class Failing(FrameRenderer):
         def __init__(self) -> None:
             self.model = torch.nn.Module()  # pyright: ignore[reportAttributeAccessIssue]
-            self.model.device = torch.device("cpu")  # pyright: ignore[reportAttributeAccessIssue]
+            self.model.device = torch.device("cpu")  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
             self.clip, self.backdrop = tiny_clip, ORIGINAL
 
         def render(self, number, frame, looks, moment=None):  # pyright: ignore[reportIncompatibleMethodOverride]
