@@ -178,7 +178,6 @@ class Film:
             track.tracked,
             camera.width,
             camera.height,
-            self.clip.source.frames_per_second,
             FitConfig(),
             center=(camera.center_x, camera.center_y),
             known=KnownHead(camera.focal_length, self.clip.track.identity),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tracking.video import VideoReader
 from tracking.video_writer import VideoWriter
 
 if TYPE_CHECKING:
+    from stage1_edit.editor import FrameEditor
     from stage2_nerf.trainer import PortraitEditTrainerConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -82,3 +84,28 @@ def tiny_preset() -> "PortraitEditTrainerConfig":
     config.machine.device_type = "cpu"
     config.vis = "tensorboard"
     return config
+
+
+@pytest.fixture(scope="session")
+def train_with() -> "Callable[[PortraitEditTrainerConfig, FrameEditor | None], None]":
+    """Trains through `ns-train`'s main, with an editor in place of the one that would be chosen, if one is given."""
+    import nerfstudio.scripts.train as ns_train
+    from nerfstudio.utils import profiler, writer
+
+    import stage2_nerf.pipeline
+
+    def train(config: "PortraitEditTrainerConfig", editor: "FrameEditor | None") -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if editor is not None:
+                patch.setattr(stage2_nerf.pipeline, "choose_editor", lambda *arguments: editor)
+            try:
+                ns_train.main(config)
+            finally:
+                # nerfstudio appends every training's writers to lists of modules, as if a process trained but once.
+                for event_writer in writer.EVENT_WRITERS:
+                    if isinstance(event_writer, writer.TensorboardWriter):
+                        event_writer.tb_writer.close()
+                for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
+                    registry.clear()
+
+    return train

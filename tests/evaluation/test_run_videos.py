@@ -1,15 +1,13 @@
 """A run is rendered, measured and compared with other ways of editing the same clip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nerfstudio.scripts.train as ns_train
 import numpy as np
 import pytest
-from nerfstudio.utils import profiler, writer
 
 from evaluation.evaluate import EvaluateConfig, evaluate
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
@@ -43,19 +41,17 @@ class RememberingEditor(OfflineEditor):
 
 @pytest.fixture(scope="module")
 def run(
-    tiny_preset: "PortraitEditTrainerConfig", tiny_clip: TrackedClip, tmp_path_factory: pytest.TempPathFactory
+    train_with: "Callable[[PortraitEditTrainerConfig, None], None]",
+    tiny_preset: "PortraitEditTrainerConfig",
+    tiny_clip: TrackedClip,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The folder of a tiny run with one edit."""
     config = deepcopy(tiny_preset)
     config.output_dir, config.experiment_name, config.timestamp = tmp_path_factory.mktemp("runs"), "tiny", "edit"
     config.data = tiny_clip.root
     config.pipeline.prompts = (HAIR,)  # pyright: ignore[reportAttributeAccessIssue]
-    try:
-        ns_train.main(config)
-    finally:
-        # nerfstudio appends the writers of every training to module-level lists.
-        for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
-            registry.clear()
+    train_with(config, None)
     return config.get_base_dir()
 
 

@@ -6,12 +6,9 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nerfstudio.scripts.train as ns_train
 import pytest
 import torch
-from nerfstudio.utils import profiler, writer
 
-import stage2_nerf.pipeline
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
@@ -73,7 +70,10 @@ Train = Callable[..., Run]
 
 @pytest.fixture(scope="module")
 def train(
-    tiny_preset: PortraitEditTrainerConfig, tiny_clip: TrackedClip, tmp_path_factory: pytest.TempPathFactory
+    train_with: Callable[[PortraitEditTrainerConfig, NetworkEditor], None],
+    tiny_preset: PortraitEditTrainerConfig,
+    tiny_clip: TrackedClip,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Train:
     """Trains through `ns-train`'s main, with or without the prompt, going on after another run's folder."""
     outputs = tmp_path_factory.mktemp("outputs")
@@ -86,16 +86,7 @@ def train(
         config.pipeline.style_training.schedule.edit_then_fit.budget = BUDGET  # pyright: ignore
         config.pipeline.style_training.start = "surface"  # pyright: ignore[reportAttributeAccessIssue]
         config.load_dir = after / "nerfstudio_models" if after else None
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stage2_nerf.pipeline, "choose_editor", lambda *arguments: editor)
-            try:
-                ns_train.main(config)
-            finally:
-                for event_writer in writer.EVENT_WRITERS:
-                    if isinstance(event_writer, writer.TensorboardWriter):
-                        event_writer.tb_writer.close()
-                for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
-                    registry.clear()
+        train_with(config, editor)
         return Run(config.get_base_dir(), editor)
 
     return run

@@ -11,21 +11,18 @@ from pathlib import Path
 
 import cv2
 import imageio_ffmpeg
-import nerfstudio.scripts.train as ns_train
 import numpy as np
 import pytest
 import torch
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackLocation
 from nerfstudio.scripts.eval import ComputePSNR
 from nerfstudio.scripts.render import DatasetRender
-from nerfstudio.utils import profiler, writer
 from nerfstudio.utils.eval_utils import eval_setup
 
-import stage2_nerf.pipeline
 import stage2_nerf.render
 from stage1_edit.compositing import region_mask
 from stage1_edit.edited_frames import EditedFrames
-from stage1_edit.editor import EditRequest, Image
+from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.finished_run import load_run
@@ -40,6 +37,7 @@ from tracking.video import VideoReader
 
 HAIR = EditPrompt("make it silver", "hair")
 STATUE = EditPrompt("turn him into a bronze statue")
+TrainWith = Callable[[PortraitEditTrainerConfig, FrameEditor], None]
 
 
 @dataclass
@@ -85,7 +83,10 @@ class Run:
 class Trainings:
     """Trains through `ns-train`'s main, in this process."""
 
-    def __init__(self, preset: PortraitEditTrainerConfig, clip: TrackedClip, outputs: Path) -> None:
+    def __init__(
+        self, train_with: TrainWith, preset: PortraitEditTrainerConfig, clip: TrackedClip, outputs: Path
+    ) -> None:
+        self.train_with = train_with
         self.preset = preset
         self.clip = clip
         self.outputs = outputs
@@ -103,29 +104,13 @@ class Trainings:
 
     def train(self, config: PortraitEditTrainerConfig, editor: CountingEditor | None = None) -> Run:
         editor = editor or CountingEditor()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(stage2_nerf.pipeline, "choose_editor", lambda *arguments: editor)
-            try:
-                ns_train.main(config)
-            finally:
-                forget_writers()
+        self.train_with(config, editor)
         return Run(config, editor)
 
 
-def forget_writers() -> None:
-    """nerfstudio appends the writers of every training to module-level lists, as if a process trained but once."""
-    for event_writer in writer.EVENT_WRITERS:
-        if isinstance(event_writer, writer.TensorboardWriter):
-            event_writer.tb_writer.close()
-    for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
-        registry.clear()
-
-
 @pytest.fixture(scope="module")
-def trainings(
-    tiny_preset: PortraitEditTrainerConfig, tiny_clip: TrackedClip, tmp_path_factory: pytest.TempPathFactory
-) -> Trainings:
-    return Trainings(tiny_preset, tiny_clip, tmp_path_factory.mktemp("outputs"))
+def trainings(train_with: TrainWith, tiny_preset, tiny_clip: TrackedClip, tmp_path_factory) -> Trainings:
+    return Trainings(train_with, tiny_preset, tiny_clip, tmp_path_factory.mktemp("outputs"))
 
 
 @pytest.fixture(scope="module")

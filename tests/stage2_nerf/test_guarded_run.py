@@ -6,13 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import nerfstudio.scripts.train as ns_train
 import numpy as np
 import pytest
 import torch
-from nerfstudio.utils import profiler, writer
 
-import stage2_nerf.pipeline
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.expression_guard import ExpressionGuard, ExpressionGuardConfig
@@ -53,7 +50,12 @@ class Detector:
 
 
 @pytest.fixture
-def train(tiny_preset: PortraitEditTrainerConfig, tiny_clip: TrackedClip, tmp_path: Path) -> Callable[..., Path]:
+def train(
+    train_with: Callable[[PortraitEditTrainerConfig, FrameEditor | None], None],
+    tiny_preset: PortraitEditTrainerConfig,
+    tiny_clip: TrackedClip,
+    tmp_path: Path,
+) -> Callable[..., Path]:
     """Trains, and returns the run's folder."""
 
     def run(editor: FrameEditor | None = None, external: Path | None = None) -> Path:
@@ -66,14 +68,7 @@ def train(tiny_preset: PortraitEditTrainerConfig, tiny_clip: TrackedClip, tmp_pa
         if external is not None:
             chosen = replace(pipeline.editor, name="external", external=ExternalEditorConfig(external))  # pyright: ignore
             pipeline.editor = chosen  # pyright: ignore[reportAttributeAccessIssue]
-        with pytest.MonkeyPatch.context() as patch:
-            if editor is not None:
-                patch.setattr(stage2_nerf.pipeline, "choose_editor", lambda *arguments: editor)
-            try:
-                ns_train.main(config)
-            finally:
-                for registry in (writer.EVENT_WRITERS, writer.EVENT_STORAGE, writer.GLOBAL_BUFFER, profiler.PROFILER):
-                    registry.clear()
+        train_with(config, editor)
         return config.get_base_dir()
 
     return run
