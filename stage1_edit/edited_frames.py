@@ -36,17 +36,19 @@ class EditedFrames:
         Args:
             root: the folder of all prompts' folders.
             editor: the editor's name; edits of different editors are not mixed.
-            settings: what the edits depend on otherwise, as JSON could hold it; the last run's are kept.
+            settings: what edits depend on otherwise, as JSON could hold it; none in one who only reads them.
         """
         self.folder = root / folder_name(prompt, editor)
         self.folder.mkdir(parents=True, exist_ok=True)
         for partial in self.folder.glob("*.partial.*"):
             # A run was stopped while it wrote this.
             partial.unlink()
-        description = {"region": prompt.region, "text": prompt.text, "editor": editor, **(settings or {})}
-        partial = self.folder / "prompt.partial.json"
-        partial.write_text(json.dumps(description, indent=1, default=str), encoding="utf-8")
-        partial.replace(self.folder / "prompt.json")
+        described = self.folder / "prompt.json"
+        if settings is not None or not described.is_file():
+            description = {"region": prompt.region, "text": prompt.text, "editor": editor, **(settings or {})}
+            partial = self.folder / "prompt.partial.json"
+            partial.write_text(json.dumps(description, indent=1, default=str), encoding="utf-8")
+            partial.replace(described)
         self.journal = EditJournal(self.folder)
         self._frames = {int(path.stem) for path in self.folder.glob("*.png") if path.stem.isdecimal()}
 

@@ -389,7 +389,9 @@ def test_a_checkpoint_of_another_clip_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     other = replaced(trainings.clip, tmp_path / "other", **arrays(trainings.clip.track))
-    config = Trainings(trainings.preset, other, tmp_path).configure("other", (), after=reconstruction)
+    config = Trainings(trainings.train_with, trainings.preset, other, tmp_path).configure(
+        "other", (), after=reconstruction
+    )
     with pytest.raises(SystemExit) as stop:
         trainings.train(config)
     assert stop.value.code == 2
