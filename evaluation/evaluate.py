@@ -4,7 +4,7 @@ import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -16,14 +16,15 @@ from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from evaluation.panels import split_panels
 from evaluation.report import summary, write_report
 from evaluation.results import FILE_NAME, EvaluationSet
-from evaluation.run_videos import FinishedRun
 from evaluation.side_by_side import SideBySide
 from evaluation.video_pairs import Span, Window
 from stage1_edit.prompts import EditPrompt
-from stage2_nerf.finished_run import find_config
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.track import find_or_track
+
+if TYPE_CHECKING:
+    from evaluation.run_videos import FinishedRun
 
 DEFAULT_FOLDER = "evaluation"
 
@@ -80,6 +81,10 @@ def evaluate(config: EvaluateConfig) -> EvaluationSet:
     """
     _check(config)
     if config.video is None:
+        # nerfstudio takes seconds to import, and a video of another system needs none of it.
+        from evaluation.run_videos import FinishedRun
+        from stage2_nerf.finished_run import find_config
+
         run = FinishedRun.open(find_config(config.load_config))
         output = _prepared_output(config, run.folder / DEFAULT_FOLDER)
         return _evaluate_run(config, run, output)
@@ -87,7 +92,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationSet:
     return _evaluate_video(config, output)
 
 
-def _evaluate_run(config: EvaluateConfig, run: FinishedRun, output: Path) -> EvaluationSet:
+def _evaluate_run(config: EvaluateConfig, run: "FinishedRun", output: Path) -> EvaluationSet:
     if config.prompt and len(config.prompt) != len(run.prompts):
         raise UserError(
             f"The run has {len(run.prompts)} prompts and --prompt gives {len(config.prompt)} descriptions: give one "

@@ -8,13 +8,13 @@ is.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float32
 from torch import Tensor
-from torchmetrics.functional.image.lpips import _LPIPS
 
 from evaluation.areas import AREAS, area_weights
 from evaluation.curves import Curves, mean_measure
@@ -23,6 +23,9 @@ from evaluation.measurement import FramePair, Measure, Picture
 from evaluation.shrinking import shrink
 from evaluation.weights import ALEXNET
 from tracking.errors import UserError
+
+if TYPE_CHECKING:
+    from torchmetrics.functional.image.lpips import _LPIPS
 
 WORKING_SIZE = 512
 """Longer side, in pixels, of the pictures that are compared; larger ones are shrunk."""
@@ -37,7 +40,7 @@ MEANINGS = {
 class PerceptualDistance:
     """LPIPS of the edited frames against the source's, whole and in parts."""
 
-    def __init__(self, network: _LPIPS) -> None:
+    def __init__(self, network: "_LPIPS") -> None:
         self._network = network
         self._curves = Curves(MEANINGS)
 
@@ -58,7 +61,7 @@ class PerceptualDistance:
 
 
 def perceptual_difference(
-    network: _LPIPS, first: Picture, second: Picture
+    network: "_LPIPS", first: Picture, second: Picture
 ) -> tuple[float, Float32[np.ndarray, "height width"]]:
     """LPIPS of two pictures, and where it comes from."""
     shape = first.shape[:2]
@@ -72,7 +75,7 @@ def perceptual_difference(
     return float(whole), places.numpy()
 
 
-def load_alexnet(folder: Path, device: torch.device | str = "cpu") -> _LPIPS:
+def load_alexnet(folder: Path, device: torch.device | str = "cpu") -> "_LPIPS":
     """LPIPS's network with AlexNet's trained features.
 
     Args:
@@ -81,6 +84,9 @@ def load_alexnet(folder: Path, device: torch.device | str = "cpu") -> _LPIPS:
     Raises:
         UserError: the file does not hold AlexNet's features.
     """
+    # Importing torchmetrics takes seconds, and few have the weights.
+    from torchmetrics.functional.image.lpips import _LPIPS
+
     path = folder / ALEXNET.files[0]
     state = torch.load(path, map_location="cpu", weights_only=True)
     # Without `pnet_rand` torchmetrics would download what we have.
@@ -94,7 +100,7 @@ def load_alexnet(folder: Path, device: torch.device | str = "cpu") -> _LPIPS:
     return network.to(device)
 
 
-def _to_range(picture: Picture, network: _LPIPS) -> Tensor:
+def _to_range(picture: Picture, network: "_LPIPS") -> Tensor:
     """The network's own range, [-1, 1]."""
     device = next(network.parameters()).device
     return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1

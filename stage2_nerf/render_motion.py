@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -18,13 +18,11 @@ from stage2_nerf.expression_transfer import (
 )
 from stage2_nerf.frame_renderer import Moment
 from stage2_nerf.orbit import Swing
+from stage2_nerf.render_config import Driven
 from tracking.cameras import rigid_inverse
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.video import VideoFrame, VideoProperties, VideoReader
-
-Driven = Literal["expression", "pose", "both"]
-"""What of another clip's motion the avatar takes over."""
 
 
 class Motion(Protocol):

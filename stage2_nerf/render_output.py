@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,16 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stage2_nerf.frame_renderer import FrameRenderer, Look, Moment, Picture
 from stage2_nerf.in_background import WriteBehind, read_ahead
+from stage2_nerf.render_config import OutputCodec
 from stage2_nerf.render_looks import ChosenLooks, arrange, grid_columns
 from stage2_nerf.render_motion import Motion
 from stage2_nerf.side_by_side import at_rest, frames_at_once, side_by_side
 from tracking.clip import write_png
 from tracking.picture_writer import PictureWriter
 from tracking.video import VideoFrame, VideoReader
-from tracking.video_writer import ALPHA_CODECS, Codec, VideoWriter
+from tracking.video_writer import ALPHA_CODECS, VideoWriter
 
-OutputCodec = Literal[Codec, "png"]
-"""How to compress; png is a folder of pictures."""
 SECONDS_BETWEEN_PREVIEWS = 2.0
 PREVIEW_SIDE = 960
 

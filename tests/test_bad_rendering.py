@@ -104,7 +104,8 @@ def test_weights_that_do_not_sum_to_one_are_normalised_and_told(capsys: pytest.C
 
 def test_a_driver_that_is_a_video_is_tracked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And before the avatar is loaded, which a video of nobody would have been in vain."""
-    import stage2_nerf.render
+    from stage2_nerf.render_config import RenderConfig
+    from stage2_nerf.rendering import render_video
 
     video = tmp_path / "talk.mp4"
     with av.open(str(video), "w") as container:
@@ -116,5 +117,5 @@ def test_a_driver_that_is_a_video_is_tracked_first(tmp_path: Path, monkeypatch: 
     run = tmp_path / "config.yml"
     run.write_text("!!python/object:stage2_nerf.pipeline.PortraitEditPipelineConfig")
     with pytest.raises(UserError, match="No face was found in"):
-        stage2_nerf.render.render_video(stage2_nerf.render.RenderConfig(tmp_path / "out.mp4", run, drive=video))
+        render_video(RenderConfig(tmp_path / "out.mp4", run, drive=video))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yml", "talk.mp4"]

@@ -13,10 +13,11 @@ from stage2_nerf.camera_path import PathView, degrees_aside, frames_in_order, re
 from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
 from stage2_nerf.orbit import orbited
 from stage2_nerf.path_motion import PathMotion
-from stage2_nerf.render import RenderConfig, chosen_path
+from stage2_nerf.render_config import RenderConfig
 from stage2_nerf.render_looks import ChosenLooks
 from stage2_nerf.render_motion import ExpressionChange
 from stage2_nerf.render_output import write_video
+from stage2_nerf.rendering import chosen_path
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 from tracking.video import VideoFrame, VideoReader

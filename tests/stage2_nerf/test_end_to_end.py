@@ -27,7 +27,8 @@ from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.finished_run import load_run
 from stage2_nerf.pipeline import PortraitEditPipeline
-from stage2_nerf.render import RenderConfig, render_video
+from stage2_nerf.render_config import RenderConfig
+from stage2_nerf.rendering import render_video
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.trainer import PortraitEditTrainerConfig
 from stage2_nerf.training_record import phases, read_record
