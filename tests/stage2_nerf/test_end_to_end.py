@@ -81,16 +81,14 @@ class Run:
         return EditedFrames(self.folder / "edited", prompt, "offline")
 
 
+@dataclass
 class Trainings:
     """Trains through `ns-train`'s main, in this process."""
 
-    def __init__(
-        self, train_with: TrainWith, preset: PortraitEditTrainerConfig, clip: TrackedClip, outputs: Path
-    ) -> None:
-        self.train_with = train_with
-        self.preset = preset
-        self.clip = clip
-        self.outputs = outputs
+    train_with: TrainWith
+    preset: PortraitEditTrainerConfig
+    clip: TrackedClip
+    outputs: Path
 
     def configure(
         self, name: str, prompts: tuple[EditPrompt, ...], after: Run | None = None
