@@ -50,7 +50,7 @@ HEADLINES = (
 )
 """The measures that a reader wants first, in this order."""
 SHEET_MOMENTS = 6
-SHEET_SIZE, PAIR_SIZE = 260, 260
+SHEET_SIZE = 260
 """Longer sides in pixels."""
 MOST_EMBEDDED = 4_000_000
 """Bytes of a video that the page carries inside itself; larger ones are linked to."""

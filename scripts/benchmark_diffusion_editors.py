@@ -28,8 +28,9 @@ from measuring import circumstances, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from rich.table import Table
-from suite_clips import beginning
+from suite_clips import beginning, clip_name
 from suite_pictures import write_sheet
+from suite_summary import in_region
 from surface_aggregated_editor import SurfaceAggregatedEditor
 
 from evaluation.editing_alone import edit_alone, editor_target
@@ -231,11 +232,9 @@ class Comparison:
         metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
         config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
         evaluation = measure(self.clip, EditedVideo(video, way, target=target), metrics, config)
-        region = "in_matte" if self.prompt.region == "person" else self.prompt.region
         found = {}
         for name in REPORTED:
-            stem, _, rest = name.partition("_ratio")
-            value = evaluation.value(f"{stem}_ratio_{region}{rest}" if name in IN_REGION else name)
+            value = evaluation.value(in_region(name, self.prompt.region) if name in IN_REGION else name)
             found[name] = round(value, 5) if np.isfinite(value) else None
         return found
 
@@ -263,7 +262,7 @@ def main(arguments: Arguments) -> None:
     model = load_model(diffusion_settings(arguments), "instruction", torch.device("cpu"))
     results: list[dict[str, Any]] = []
     for given in arguments.clips:
-        name = given.resolve().parent.name if given.name == "clip" else given.name
+        name = clip_name(given)
         clip = beginning(
             TrackedClip.load(given), arguments.frames, arguments.work / name / f"{arguments.frames}-frames"
         )

@@ -31,9 +31,9 @@ import tyro
 from jittered_editor import Jitter, JitteredEditor
 from measuring import circumstances, forget_peak_memory, peak_memory, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
-from suite_clips import beginning
+from suite_clips import beginning, clip_name
 from suite_pictures import write_sheet
-from suite_summary import AVATAR_ALONE, TARGET, UNEDITED, as_table, rounded, summarised
+from suite_summary import AVATAR_ALONE, TARGET, UNEDITED, as_table, in_region, rounded, summarised
 
 from evaluation import published_faces
 from evaluation.editing_alone import editor_target
@@ -214,9 +214,8 @@ class ClipSuite:
 
     @property
     def name(self) -> str:
-        """The clip's, or that of the folder it is in where it is merely called a clip."""
-        resolved = self.given.resolve()
-        return resolved.parent.name if resolved.name == "clip" else resolved.name
+        """The clip's."""
+        return clip_name(self.given)
 
     @property
     def folder(self) -> Path:
@@ -311,7 +310,10 @@ class ClipSuite:
         size = Window.of_clip(clip, self.arguments.size).size
         EvaluationSet(clip.source.path, clip.source.frames_per_second, size, [evaluation], []).save(folder)
         return {
-            "measures": {name: rounded(evaluation.value(in_region(name, asked.region))) for name in REPORTED},
+            "measures": {
+                name: rounded(evaluation.value(in_region(name, asked.region) if name in IN_REGION else name))
+                for name in REPORTED
+            },
             "published_measures": {name: rounded(evaluation.value(name)) for name in PUBLISHED},
             "cost": {
                 "editor_evaluations": counting.evaluations,
@@ -325,15 +327,6 @@ class ClipSuite:
 def slug(kind: str) -> str:
     """A kind of prompt, in a file's name."""
     return re.sub("[^a-z]+", "-", kind)
-
-
-def in_region(name: str, region: str) -> str:
-    """The measure of that name inside the prompt's region."""
-    base, frames, number = name.partition("_8_frames")
-    if name not in IN_REGION:
-        return name
-    inside = "_in_matte" if region == "person" or name == "sharpness_ratio" else f"_{region}"
-    return f"{base}{inside}{frames}{number}"
 
 
 def curve(evaluation: Evaluation, name: str) -> list[float | None]:

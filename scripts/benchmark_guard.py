@@ -22,6 +22,7 @@ from jittered_editor import Jitter, JitteredEditor
 from kept_results import measure_each
 from measuring import circumstances, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
+from suite_clips import clip_name
 from warped_faces import Bend, Picture, bent
 
 from stage1_edit.compositing import composite, region_mask
@@ -220,7 +221,7 @@ def share(values: Any) -> float:
 def main(benchmark: Benchmark) -> None:
     """Measure every clip, and sum up."""
     wanted = {
-        clip.parent.name if clip.name == "clip" else clip.name: {
+        clip_name(clip): {
             "clip": str(clip.resolve()),
             "frames": benchmark.frames,
         }

@@ -37,8 +37,9 @@ from jittered_editor import Jitter, JitteredEditor
 from measuring import circumstances, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
+from suite_clips import clip_name
 from suite_pictures import write_sheet
-from suite_summary import rounded
+from suite_summary import in_region, rounded
 
 from evaluation.editing_alone import editor_target
 from evaluation.measuring import EditedVideo, MeasuringConfig, measure
@@ -183,9 +184,8 @@ class Comparison:
 
     @cached_property
     def clip_name(self) -> str:
-        """The clip's, or that of the folder it is in where it is merely called a clip."""
-        root = self.arguments.clip.resolve()
-        return root.parent.name if root.name == "clip" else root.name
+        """The clip's."""
+        return clip_name(self.arguments.clip)
 
     def _result(self, way: str) -> dict[str, Any]:
         folder = self._folder(way)
@@ -247,12 +247,10 @@ class Comparison:
         metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
         edited = EditedVideo(video, way, target=target)
         evaluation = measure(self.clip, edited, metrics, MeasuringConfig(self.arguments.size))
-        region = "in_matte" if self.region == "person" else self.region
-        found = {}
-        for name in REPORTED:
-            stem, _, rest = name.partition("_ratio")
-            found[name] = rounded(evaluation.value(f"{stem}_ratio_{region}{rest}" if name in IN_REGION else name))
-        return found
+        return {
+            name: rounded(evaluation.value(in_region(name, self.region) if name in IN_REGION else name))
+            for name in REPORTED
+        }
 
     def _folder(self, way: str) -> Path:
         """Where a way's results are kept; other settings have another place."""

@@ -9,6 +9,12 @@ from tracking.clip import TrackedClip
 from tracking.frame_flags import FrameFlag
 
 
+def clip_name(clip: Path) -> str:
+    """The name of a clip's folder, or of the folder that it is in where it is merely called a clip."""
+    resolved = clip.resolve()
+    return resolved.parent.name if resolved.name == "clip" else resolved.name
+
+
 def beginning(clip: TrackedClip, frames: int, folder: Path) -> TrackedClip:
     """The first so many tracked frames, as a clip in a folder; its pictures are links to the whole clip's.
 

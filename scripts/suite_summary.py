@@ -29,6 +29,13 @@ def rounded(value: float) -> float | None:
     return float(f"{value:.5g}") if value == value else None
 
 
+def in_region(name: str, region: str) -> str:
+    """The measure of that name inside the prompt's region."""
+    base, frames, number = name.partition("_8_frames")
+    inside = "_in_matte" if region == "person" or name == "sharpness_ratio" else f"_{region}"
+    return f"{base}{inside}{frames}{number}"
+
+
 def summarised(results: list[dict[str, Any]]) -> dict[str, Any]:
     """What the suite is to show: ours against every other method, over all clips and prompts that both have."""
     by_key = {(one["clip"], one["prompt"], one["method"]): one for one in results}

@@ -30,7 +30,6 @@ from stage1_edit.warped_noise import WarpedNoise
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
 
-DiffusionName: TypeAlias = Literal["instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"]
 EditorName: TypeAlias = Literal[
     "auto", "offline", "external", "instruct-pix2pix", "controlnet", "sdedit", "flux-kontext"
 ]
