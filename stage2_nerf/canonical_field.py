@@ -4,15 +4,18 @@ The two differ only in what moves them. The head field lives in head space and i
 displacement the head model knows; the torso field lives in torso space and is conditioned on the head's pose on it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from stage2_nerf.code_groups import CodeGroup, one_group
 from stage2_nerf.deformation import Deformation, warp
 from stage2_nerf.encodings import BlendedEncoding, BlendedEncodingConfig, BlendedHashGrids
 from stage2_nerf.expression_track import principal_directions
+from stage2_nerf.nearest_mixture import drawn_to
 from stage2_nerf.tiny_cuda import FusedNetwork
 
 
@@ -22,7 +25,7 @@ class CanonicalFieldConfig:
 
     encoding: BlendedEncodingConfig = field(default_factory=BlendedEncodingConfig)
     """How canonical space is described."""
-    code_size: int = 8
+    code_size: int = 10
     """Numbers that conditions are reduced to; each blends one basis of the encoding. On held-out frames of the carphone
     clip after 500 steps, 5, 8 and 16 gave 27.7, 27.7 and 27.2 dB."""
     hidden_width: int = 64
@@ -34,15 +37,6 @@ class CanonicalFieldConfig:
     initial_log_density: float = 0.0
     """Where densities start, as a natural logarithm per scene unit. The hull is about two units deep, so rays start
     half stopped; in a trial on the carphone clip 200 steps reached 23.8 dB from here and 19.5 dB from -3."""
-
-
-USUAL = (0.02, 0.98)
-"""Between these shares of a clip's frames its codes count as usual."""
-ROOM_BEYOND = 0.15
-"""How far beyond the usual codes a driven avatar may go, as a share of their range."""
-NEIGHBOURS, DRAWN = 6, 0.8
-"""To so many of the clip's codes the nearest way is gone this far. Bounded one by one alone, a woman's codes driven by
-a man's speech mixed as they never had, and her chin and cheeks broke into blotches."""
 
 
 @dataclass
@@ -59,6 +53,8 @@ class CanonicalField(nn.Module):
 
     box: Tensor
     condition_mean: Tensor
+    made_of: Tensor
+    acts: Tensor
 
     def __init__(
         self,
@@ -66,6 +62,7 @@ class CanonicalField(nn.Module):
         box: Float[Tensor, "2 3"],
         conditions: Float[Tensor, "frames conditions"],
         known_displacement: Float[Tensor, "conditions depth height width 3"] | None,
+        groups: Sequence[CodeGroup] | None = None,
     ) -> None:
         """Build a field.
 
@@ -74,20 +71,26 @@ class CanonicalField(nn.Module):
             box: lowest and highest corner of its space, in scene units.
             conditions: what the clip's frames are conditioned on; the reduced code starts as its principal components.
             known_displacement: what one unit of each condition moves the surface by, over the box, in scene units.
+            groups: of the code, one after another; one of everything where none are given.
         """
         super().__init__()
         self.config = config
         self.register_buffer("box", box)
-        mean, directions = principal_directions(conditions, config.code_size)
-        self.register_buffer("condition_mean", mean)
-        self.condition_to_code = nn.Parameter(directions)
+        groups = groups or one_group(config.code_size, conditions.shape[1])
+        self.register_buffer("condition_mean", conditions.mean(0))
+        self.condition_to_code = nn.Parameter(
+            torch.cat([principal_directions(conditions * group.conditions, group.size)[1] for group in groups])
+        )
+        # Kept with the checkpoint, which means nothing without them.
+        self.register_buffer("made_of", torch.cat([group.conditions.expand(group.size, -1) for group in groups]))
+        self.register_buffer("acts", torch.cat([group.acts.expand(group.size, -1) for group in groups]))
         self.deformation = Deformation(known_displacement, config.code_size, config.deformation_resolution)
         self.encoding = config.encoding.build(config.code_size)
         self.decoder = build_decoder(config, self.encoding)
 
     def codes(self, conditions: Float[Tensor, "moments conditions"]) -> Float[Tensor, "moments code"]:
         """The reduced codes of some conditions."""
-        return (conditions - self.condition_mean) @ self.condition_to_code.T
+        return (conditions - self.condition_mean) @ (self.condition_to_code * self.made_of).T
 
     def blend(
         self,
@@ -101,13 +104,23 @@ class CanonicalField(nn.Module):
             conditions: what the field is conditioned on.
             shift: added to the reduced code.
             seen: conditions of the clip, where those asked for may be none of its own. Codes are then drawn to the
-                clip's: the tables know nothing beyond, nor of mixtures that never occurred, and turn into specks and
-                blotches. The known displacement is not held back.
+                clip's, group by group. The known displacement is not held back.
         """
-        codes = self.codes(conditions) + shift
+        codes = self.codes(conditions)
         if seen is not None:
-            codes = drawn_to(codes, self.codes(seen))
-        return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
+            codes = self.drawn(codes, self.codes(seen))
+        codes = codes + shift
+        acts = None if bool((self.acts == 1).all()) else self.acts
+        displacement = self.deformation.blend(conditions, codes, acts)
+        return BlendedFrames(codes, displacement, self.encoding.blend(codes, acts))
+
+    def drawn(
+        self, codes: Float[Tensor, "moments code"], seen: Float[Tensor, "frames code"]
+    ) -> Float[Tensor, "moments code"]:
+        """Codes drawn to the clip's, every group by itself: a blink was seen, whatever the mouth did."""
+        _, group = torch.unique_consecutive(self.made_of, dim=0, return_inverse=True)
+        parts = [group == number for number in range(int(group.max()) + 1)]
+        return torch.cat([drawn_to(codes[:, part], seen[:, part]) for part in parts], dim=1)
 
     def to_canonical(
         self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames
@@ -123,21 +136,6 @@ class CanonicalField(nn.Module):
         log_density, features = self.decoder(encoded).split([1, self.config.feature_size], dim=-1)
         density = torch.exp((log_density[:, 0] + self.config.initial_log_density).clamp(max=9.0))
         return density, features
-
-
-def drawn_to(codes: Float[Tensor, "moments code"], seen: Float[Tensor, "frames code"]) -> Float[Tensor, "moments code"]:
-    """Codes drawn to those that were seen: each bounded, and moved most of the way to the seen ones nearest to it.
-
-    The nearest are weighted by a Gaussian of their distance that is as wide as half the way to the last of them, so the
-    result moves smoothly where the codes do.
-    """
-    low, high = torch.quantile(seen, seen.new_tensor(USUAL), dim=0)
-    room = ROOM_BEYOND * (high - low)
-    codes = codes.clamp(low - room, high + room)
-    distances = torch.cdist(codes, seen)
-    last = distances.topk(min(NEIGHBOURS, len(seen)), largest=False).values[:, -1:]
-    weights = torch.softmax(-0.5 * (distances / (0.5 * last).clamp(min=1e-6)) ** 2, dim=1)
-    return torch.lerp(codes, weights @ seen, DRAWN)
 
 
 def build_decoder(config: CanonicalFieldConfig, encoding: BlendedEncoding) -> nn.Module:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt16
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from tracking.regions import REGIONS, Label
 
 POOR = FrameFlag.BLURRED | FrameFlag.OCCLUDED | FrameFlag.DARK
 """Flags of frames that show the person worse than the others. Profiles are not among them: they are rare, and right."""
+
+LID_HEIGHT = 0.015
+"""How far from an eye its lids are looked at like it, as a share of the picture's height."""
 
 LARGEST_ERROR = 4.0
 """A pixel around which the error is so many times the average is drawn no oftener for a larger one."""
@@ -83,6 +86,7 @@ class PortraitPixelSampler(PixelSampler):
         matte = image_batch["matte"][row, y, x, 0]
         label = image_batch["labels"][row, y, x, 0].long()
         weight = torch.where(matte == 0, self.config.background_weight, self.label_weights[label])
+        weight = torch.where(self.is_lid(image_batch["labels"], row, y, x), self.config.eyes_and_mouth_weight, weight)
         weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
         if self.region_labels is not None:
             weight = weight * torch.where(self.region_labels[label], 1.0, self.config.outside_region_weight)
@@ -96,6 +100,19 @@ class PortraitPixelSampler(PixelSampler):
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
         self.drawn, self.shape = torch.stack([row, y, x]), (count, height, width)
         return batch
+
+    def is_lid(
+        self,
+        labels: UInt8[Tensor, "frames height width 1"],
+        row: Int[Tensor, "pixels"],
+        y: Int[Tensor, "pixels"],
+        x: Int[Tensor, "pixels"],
+    ) -> Bool[Tensor, "pixels"]:
+        """Which pixels are just above or below an eye: lids are labelled as skin, and in a blink the eye is all lid."""
+        height = labels.shape[1]
+        reach = max(1, round(LID_HEIGHT * height))
+        beside = [labels[row, (y + step).clamp(0, height - 1), x, 0] for step in (-reach, reach)]
+        return (beside[0] == Label.EYES) | (beside[1] == Label.EYES)
 
     def favour(self, region: str | None) -> None:
         """Draw mostly from one region of the person; from all of it where none is named."""

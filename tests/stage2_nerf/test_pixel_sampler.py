@@ -121,3 +121,15 @@ def test_pixels_outside_of_the_edited_region_are_drawn_seldom_but_still_drawn():
     assert 0.8 < share_above() < 0.99
     pixels.favour("person")
     assert 0.45 < share_above() < 0.55
+
+
+def test_lids_are_drawn_like_eyes():
+    """In a blink hardly any pixel is labelled as an eye, and those around it, which move most, are labelled as skin."""
+    batch = frames()
+    batch["labels"][:, 15:17, 12:20] = int(Label.EYES)
+    pixels = sampler(0.0)
+    indices = torch.cat([pixels.sample(batch)["indices"] for _ in range(60)])
+    rows = torch.bincount(indices[(indices[:, 2] >= 12) & (indices[:, 2] < 20)][:, 1], minlength=SIZE).float()
+    assert rows[[14, 17]].mean() > 2.5 * rows[:12].mean()
+    assert rows[[14, 17]].mean() > 0.8 * rows[15:17].mean()
+    assert rows[20:].mean() < 1.3 * rows[:12].mean()
