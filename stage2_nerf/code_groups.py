@@ -18,9 +18,11 @@ from torch import Tensor
 HEIGHTS = 65
 """Heights at which it is noted how far each number of a code acts; between them it is interpolated."""
 
-UPPER = {("eyeBlink", "eyeSquint", "eyeWide"): 0.2, ("eyeLook",): 0.2, ("brow",): 0.1}
-"""How the names of the expressions of lids, gaze and brows begin, and the share of each in a code's numbers. The rest
-is the mouth's."""
+LIDS = ("eyeBlink", "eyeSquint", "eyeWide")
+"""How the names of the lids' expressions begin."""
+
+UPPER = {LIDS: 0.2, ("eyeLook",): 0.2, ("brow",): 0.1}
+"""The same of lids, gaze and brows, and the share of each in a code's numbers. The rest is the mouth's."""
 
 
 @dataclass(frozen=True)

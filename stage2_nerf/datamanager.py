@@ -120,7 +120,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self.train_pixel_sampler = sampler
         track = self.train_dataset.metadata["clip"].track
         expressions = torch.from_numpy(track.expression[self.frame_numbers]).float()
-        sampler.frame_weights = frame_weights(sampler.config, expressions, track.flags[self.frame_numbers])
+        flags, names = track.flags[self.frame_numbers], track.expression_names
+        sampler.frame_weights = frame_weights(sampler.config, expressions, flags, names)
         self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
 
     def setup_eval(self) -> None:

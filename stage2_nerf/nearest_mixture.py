@@ -1,7 +1,7 @@
 """Codes drawn to those that a clip has shown: an avatar knows nothing of others, and turns into specks and blotches.
 
-What a code is drawn to is a mixture m = sum_i w_i s_i of the clip's own codes s_i, w_i >= 0, sum_i w_i = 1, that is near
-to it and made of codes near it: the one of least
+What a code c is drawn to is a mixture m = sum_i w_i s_i of the clip's own codes s_i, w_i >= 0, sum_i w_i = 1, near to it
+and made of codes near it: the one of least
 
     |c - m|^2 + locality sum_i w_i |c - s_i|^2
 
@@ -23,7 +23,7 @@ DRAWN = 0.8
 ROOM_BEYOND = 0.15
 """How far beyond the clip's codes a code may lie at most, as a share of their range."""
 STIFFNESS = 100.0
-"""Weight of the condition that a mixture's weights add up to one, and of what makes a sum linear in them (`mixture`)."""
+"""Weight of the condition that a mixture's weights add up to one, and of what makes a sum linear (`mixture`)."""
 
 
 def drawn_to(codes: Float[Tensor, "moments code"], seen: Float[Tensor, "frames code"]) -> Float[Tensor, "moments code"]:

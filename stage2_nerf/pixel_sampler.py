@@ -1,5 +1,6 @@
 """Which pixels a training step sees: a few frames, the rare ones oftener, and the places that the eye looks at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
+from stage2_nerf.code_groups import LIDS
 from stage2_nerf.error_map import ErrorMap
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import REGIONS, Label
@@ -140,11 +142,20 @@ def frame_weights(
     config: PortraitPixelSamplerConfig,
     expressions: Float[Tensor, "frames expressions"],
     flags: UInt16[np.ndarray, "frames"],
+    names: Sequence[str],
 ) -> Float[Tensor, "frames"]:
-    """How likely each frame is drawn: the oftener, the seldomer its expression is, and seldom where it shows little."""
-    poor = torch.from_numpy(has_flag(flags, POOR))
-    trust = torch.where(poor, config.poor_frame_weight, 1.0)
-    return expression_rarity(expressions, config.rare_expression_weight) * trust
+    """How likely each frame is drawn: the oftener, the seldomer its expression is, and seldom where it shows little.
+
+    The lids' expressions are also looked at by themselves: beside all that a mouth does a blink is not seldom.
+
+    Args:
+        names: ARKit's names of the expressions.
+    """
+    trust = torch.where(torch.from_numpy(has_flag(flags, POOR)), config.poor_frame_weight, 1.0)
+    is_lid = torch.tensor([name.startswith(LIDS) for name in names])
+    parts = [expressions, *([expressions[:, is_lid]] if is_lid.any() else [])]
+    rarity = [expression_rarity(part, config.rare_expression_weight) for part in parts]
+    return torch.stack(rarity).amax(dim=0) * trust
 
 
 def expression_rarity(

@@ -102,7 +102,8 @@ def test_errors_of_other_pictures_are_forgotten():
 def test_poor_frames_are_drawn_seldom_and_profiles_are_not_poor():
     flags = np.zeros(8, np.uint16)
     flags[1], flags[3], flags[5] = FrameFlag.BLURRED, FrameFlag.OCCLUDED | FrameFlag.PROFILE, FrameFlag.PROFILE
-    found = frame_weights(PortraitPixelSamplerConfig(poor_frame_weight=0.25), torch.zeros(8, 3), flags)
+    names = ("jawOpen", "mouthFunnel", "mouthPucker")
+    found = frame_weights(PortraitPixelSamplerConfig(poor_frame_weight=0.25), torch.zeros(8, 3), flags, names)
     assert_close(found, torch.tensor([1, 0.25, 1, 0.25, 1, 1, 1, 1]))
 
 
@@ -133,3 +134,13 @@ def test_lids_are_drawn_like_eyes():
     assert rows[[14, 17]].mean() > 2.5 * rows[:12].mean()
     assert rows[[14, 17]].mean() > 0.8 * rows[15:17].mean()
     assert rows[20:].mean() < 1.3 * rows[:12].mean()
+
+
+def test_a_blink_is_rare_whatever_the_mouth_does():
+    torch.manual_seed(0)
+    names = ("jawOpen", "mouthFunnel", "mouthPucker", "eyeBlinkLeft", "eyeBlinkRight")
+    expressions = torch.cat([torch.rand(100, 3), 0.02 * torch.rand(100, 2)], dim=1)
+    expressions[40, 3:] = 0.5
+    weights = frame_weights(PortraitPixelSamplerConfig(), expressions, np.zeros(100, np.uint16), names)
+    assert weights[40] == PortraitPixelSamplerConfig().rare_expression_weight
+    assert weights.mean() < 1.6
