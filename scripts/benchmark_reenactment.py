@@ -9,6 +9,10 @@ does it).
 
     correlation   Pearson's, over time, of the result's expressions with the driver's; blink and smile are the mean of
                   left and right. `deviation` is the driver's own standard deviation: what hardly moves is noise.
+    handed        what is told to the avatar of the driver's expressions: its correlation with the driver's, its
+                  deviation, and the result's correlation with it. Where these differ tells who loses what
+    own           with --own, what the whole way loses of the avatar's own expressions: it is rendered as it was filmed,
+                  and again with these expressions given as a driver's are; correlations with the clip's
     identity      mean cosine of the result's face embeddings to the avatar's own mean; beside it the driver's mean to
                   the avatar's (another person), and the avatar's filmed frames to their own mean (the same person)
 
@@ -33,7 +37,7 @@ from rich.table import Table
 
 from evaluation.face_embedding import FaceEmbedder, MobileFaceNet, upright_face
 from evaluation.weights import FACE_EMBEDDING, find_weights
-from stage2_nerf.frame_renderer import FrameRenderer, look_of
+from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
 from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render_motion import DrivenMotion, ExpressionChange
 from tracking.choose_detector import DetectorConfig, make_detector
@@ -66,6 +70,8 @@ class Arguments:
     the run is its folder or its config.yml."""
     frames: int = 250
     """How many of the driver's first frames are rendered at most."""
+    own: bool = False
+    """Also measure what is left of the avatar's own expressions; takes three times as long."""
     weights_dir: Path | None = None
     """The folder with the face embedding's weights; identity is left out where they are not found."""
     work: Path = Path("measurements/reenactment")
@@ -91,6 +97,7 @@ def main(arguments: Arguments) -> None:
                 "driver": str(Path(driver).resolve()),
                 "run": str(config.resolve()),
                 "frames": arguments.frames,
+                "own": arguments.own,
                 "weights": None if arguments.weights_dir is None else str(arguments.weights_dir.resolve()),
                 "sheet": str(sheet.resolve()),
             }
@@ -111,41 +118,86 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     embedder = embedder_of(settings["weights"])
     film = Film(clip, embedder)
     chosen = spread_evenly(min(settings["frames"], len(driver.track.tracked)), SHEET_FRAMES)
-    shown = []
-    for index, picture in enumerate(reenacted(pipeline, driver, settings["frames"])):
+    shown, handed = [], []
+    motion = DrivenMotion(clip, driver, "expression", ExpressionChange())
+    for index, (picture, expression) in enumerate(reenacted(pipeline, motion, settings["frames"])):
         film.add(picture)
+        handed.append(expression)
         if index in chosen:
             shown.append(square(picture, clip))
     result, found = film.expressions()
-    names = driver.track.expression_names
+    filmed = driver.track.expression[: len(found)]
     shared = found & driver.track.tracked[: len(found)]
-    films = [driver.track.expression[: len(found)][shared], result[shared]]
-    signals = {name: [signal(film, names, parts) for film in films] for name, parts in SIGNALS.items()}
-    np.savez_compressed(
-        Path(settings["sheet"]).with_suffix(".npz"), driver=driver.track.expression[: len(found)], result=result
-    )
+    np.savez_compressed(Path(settings["sheet"]).with_suffix(".npz"), driver=filmed, handed=handed, result=result)
     write_png(Path(settings["sheet"]), sheet([driver_picture(driver, index) for index in chosen], shown))
+    told = np.array(handed)
     return {
         "frames": len(found),
         "faces_found": int(found.sum()),
-        "correlation": {name: round(float(np.corrcoef(pair[0], pair[1])[0, 1]), 3) for name, pair in signals.items()},
-        "deviation": {name: round(float(pair[0].std()), 3) for name, pair in signals.items()},
-        "deviation_of_result": {name: round(float(pair[1].std()), 3) for name, pair in signals.items()},
+        "correlation": correlations(driver, filmed[shared], result[shared]),
+        "deviation": deviations(driver, filmed[shared]),
+        "deviation_of_result": deviations(driver, result[shared]),
+        "handed": {
+            "correlation_with_driver": correlations(driver, filmed[shared], told[shared]),
+            "deviation": deviations(driver, told[shared]),
+            "correlation_of_result": correlations(driver, told[shared], result[shared]),
+        },
+        "own": own_expressions(pipeline, settings["frames"]) if settings["own"] else None,
         "identity": None if embedder is None else identities(film, clip, driver, embedder),
     }
 
 
-def reenacted(pipeline: PortraitEditPipeline, driver: TrackedClip, most: int) -> Iterator[Picture]:
-    """The driven avatar's frames, over its own scene."""
+def own_expressions(pipeline: PortraitEditPipeline, most: int) -> dict[str, dict[str, float | None]]:
+    """How the avatar's own expressions come out: rendered as they were filmed, and given as a driver's are."""
     clip = pipeline.clip
-    motion = DrivenMotion(clip, driver, "expression", ExpressionChange())
+    frames = clip.frames[:most]
+    filmed = clip.track.expression[frames]
+    pictures = {frame.index: frame.image for frame in VideoReader(Path(clip.source.path)) if frame.index <= frames[-1]}
     renderer = FrameRenderer(pipeline.model, clip)
+    told = {}
+    for name, moments in (
+        ("as_filmed", [Moment()] * len(frames)),
+        ("given", [Moment(expression) for expression in filmed]),
+    ):
+        film = Film(clip, None)
+        for number, moment in zip(frames, moments, strict=True):
+            film.add(renderer.render(int(number), pictures[int(number)], [look_of(None)], moment)[0])
+        result, found = film.expressions()
+        told[name] = correlations(clip, filmed[found], result[found])
+    return told
+
+
+def correlations(
+    clip: TrackedClip, one: Float[np.ndarray, "frames expressions"], other: Float[np.ndarray, "frames expressions"]
+) -> dict[str, float | None]:
+    """Pearson's of every signal; none of one that does not move at all."""
+    names = clip.track.expression_names
+    found = {}
+    for name, parts in SIGNALS.items():
+        pair = [signal(expressions, names, parts) for expressions in (one, other)]
+        moves = min(values.std() for values in pair) > 1e-6
+        found[name] = round(float(np.corrcoef(*pair)[0, 1]), 3) if moves else None
+    return found
+
+
+def deviations(clip: TrackedClip, expressions: Float[np.ndarray, "frames expressions"]) -> dict[str, float]:
+    """Standard deviation of every signal."""
+    names = clip.track.expression_names
+    return {name: round(float(signal(expressions, names, parts).std()), 3) for name, parts in SIGNALS.items()}
+
+
+def reenacted(
+    pipeline: PortraitEditPipeline, motion: DrivenMotion, most: int
+) -> Iterator[tuple[Picture, Float[np.ndarray, "expressions"]]]:
+    """The driven avatar's frames, over its own scene, and the expressions that it was told to make."""
+    renderer = FrameRenderer(pipeline.model, pipeline.clip)
     written = 0
-    for frame in VideoReader(Path(clip.source.path)):
+    for frame in VideoReader(Path(pipeline.clip.source.path)):
         for _, _, moment in motion.at(frame):
             if written == most:
                 return
-            yield renderer.render(frame.index, frame.image, [look_of(None)], moment)[0]
+            assert moment.expression is not None
+            yield renderer.render(frame.index, frame.image, [look_of(None)], moment)[0], moment.expression
             written += 1
 
 
@@ -255,8 +307,8 @@ def summary(results: dict[str, dict[str, Any]]) -> Table:
     for name, result in results.items():
         told = result["identity"] or {}
         kept = [told.get(key, "missing") for key in ("result_to_avatar", "avatar_to_itself", "driver_to_avatar")]
-        correlations = [f"{result['correlation'][key]:.2f} (of {result['deviation'][key]:.2f})" for key in SIGNALS]
-        table.add_row(name, *correlations, *(str(number) for number in kept))
+        follows = [f"{result['correlation'][key]} (of {result['deviation'][key]})" for key in SIGNALS]
+        table.add_row(name, *follows, *(str(number) for number in kept))
     return table
 
 

@@ -4,14 +4,12 @@ The two differ only in what moves them. The head field lives in head space and i
 displacement the head model knows; the torso field lives in torso space and is conditioned on the head's pose on it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from stage2_nerf.code_groups import CodeGroup, one_group
 from stage2_nerf.deformation import Deformation, warp
 from stage2_nerf.encodings import BlendedEncoding, BlendedEncodingConfig, BlendedHashGrids
 from stage2_nerf.expression_track import principal_directions
@@ -25,7 +23,7 @@ class CanonicalFieldConfig:
 
     encoding: BlendedEncodingConfig = field(default_factory=BlendedEncodingConfig)
     """How canonical space is described."""
-    code_size: int = 10
+    code_size: int = 8
     """Numbers that conditions are reduced to; each blends one basis of the encoding. On held-out frames of the carphone
     clip after 500 steps, 5, 8 and 16 gave 27.7, 27.7 and 27.2 dB."""
     hidden_width: int = 64
@@ -53,8 +51,7 @@ class CanonicalField(nn.Module):
 
     box: Tensor
     condition_mean: Tensor
-    made_of: Tensor
-    acts: Tensor
+    parts: Tensor
 
     def __init__(
         self,
@@ -62,7 +59,7 @@ class CanonicalField(nn.Module):
         box: Float[Tensor, "2 3"],
         conditions: Float[Tensor, "frames conditions"],
         known_displacement: Float[Tensor, "conditions depth height width 3"] | None,
-        groups: Sequence[CodeGroup] | None = None,
+        parts: Bool[Tensor, "parts conditions"] | None = None,
     ) -> None:
         """Build a field.
 
@@ -71,26 +68,24 @@ class CanonicalField(nn.Module):
             box: lowest and highest corner of its space, in scene units.
             conditions: what the clip's frames are conditioned on; the reduced code starts as its principal components.
             known_displacement: what one unit of each condition moves the surface by, over the box, in scene units.
-            groups: of the code, one after another; one of everything where none are given.
+            parts: conditions that have nothing to do with those of the other parts; all are one part where none are
+                given.
         """
         super().__init__()
         self.config = config
         self.register_buffer("box", box)
-        groups = groups or one_group(config.code_size, conditions.shape[1])
-        self.register_buffer("condition_mean", conditions.mean(0))
-        self.condition_to_code = nn.Parameter(
-            torch.cat([principal_directions(conditions * group.conditions, group.size)[1] for group in groups])
-        )
-        # Kept with the checkpoint, which means nothing without them.
-        self.register_buffer("made_of", torch.cat([group.conditions.expand(group.size, -1) for group in groups]))
-        self.register_buffer("acts", torch.cat([group.acts.expand(group.size, -1) for group in groups]))
+        mean, directions = principal_directions(conditions, config.code_size)
+        self.register_buffer("condition_mean", mean)
+        self.condition_to_code = nn.Parameter(directions)
+        parts = torch.ones(1, conditions.shape[1], dtype=torch.bool) if parts is None else parts
+        self.register_buffer("parts", parts, persistent=False)
         self.deformation = Deformation(known_displacement, config.code_size, config.deformation_resolution)
         self.encoding = config.encoding.build(config.code_size)
         self.decoder = build_decoder(config, self.encoding)
 
     def codes(self, conditions: Float[Tensor, "moments conditions"]) -> Float[Tensor, "moments code"]:
         """The reduced codes of some conditions."""
-        return (conditions - self.condition_mean) @ (self.condition_to_code * self.made_of).T
+        return (conditions - self.condition_mean) @ self.condition_to_code.T
 
     def blend(
         self,
@@ -104,23 +99,22 @@ class CanonicalField(nn.Module):
             conditions: what the field is conditioned on.
             shift: added to the reduced code.
             seen: conditions of the clip, where those asked for may be none of its own. Codes are then drawn to the
-                clip's, group by group. The known displacement is not held back.
+                clip's. The known displacement is not held back.
         """
-        codes = self.codes(conditions)
-        if seen is not None:
-            codes = self.drawn(codes, self.codes(seen))
-        codes = codes + shift
-        acts = None if bool((self.acts == 1).all()) else self.acts
-        displacement = self.deformation.blend(conditions, codes, acts)
-        return BlendedFrames(codes, displacement, self.encoding.blend(codes, acts))
+        codes = (self.codes(conditions) if seen is None else self.drawn_codes(conditions, seen)) + shift
+        return BlendedFrames(codes, self.deformation.blend(conditions, codes), self.encoding.blend(codes))
 
-    def drawn(
-        self, codes: Float[Tensor, "moments code"], seen: Float[Tensor, "frames code"]
+    def drawn_codes(
+        self, conditions: Float[Tensor, "moments conditions"], seen: Float[Tensor, "frames conditions"]
     ) -> Float[Tensor, "moments code"]:
-        """Codes drawn to the clip's, every group by itself: a blink was seen, whatever the mouth did."""
-        _, group = torch.unique_consecutive(self.made_of, dim=0, return_inverse=True)
-        parts = [group == number for number in range(int(group.max()) + 1)]
-        return torch.cat([drawn_to(codes[:, part], seen[:, part]) for part in parts], dim=1)
+        """The reduced codes of some conditions, drawn to those of the clip's.
+
+        A code is the sum of what the parts add to it, and each is drawn to what the part has added in the clip: a blink
+        was seen, whatever the mouth did.
+        """
+        asked, shown = ((values - self.condition_mean)[:, None] * self.parts for values in (conditions, seen))
+        added, known = (values @ self.condition_to_code.T for values in (asked, shown))
+        return torch.stack([drawn_to(added[:, part], known[:, part]) for part in range(len(self.parts))]).sum(0)
 
     def to_canonical(
         self, positions: Float[Tensor, "points 3"], frame: Int[Tensor, "points"], blended: BlendedFrames

@@ -4,8 +4,6 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from stage2_nerf.clip_checks import ClipFingerprint
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.refit import fit_other_encodings
@@ -37,7 +35,7 @@ def fitting_state(
         UserError: the checkpoint holds another kind of avatar, or one of another clip.
     """
     require_same_clip(loaded_state.get("_extra_state", {}).get("clip"), clip)
-    loaded_state = fit_other_encodings(model, with_code_groups(loaded_state, model))
+    loaded_state = fit_other_encodings(model, loaded_state)
     found = {key for key in loaded_state if key.startswith(MODEL)}
     own = {f"{MODEL}{key}": value for key, value in model.state_dict().items()}
     own_styles = tuple(f"{STYLES}{name}." for name in styles)
@@ -51,15 +49,6 @@ def fitting_state(
             " clip or with other settings of the model, so give the same ones, or leave out --load-dir to start anew."
         )
     return {key: value for key, value in loaded_state.items() if key not in found or key in kept}
-
-
-def with_code_groups(state: dict[str, Any], model: PortraitModel) -> dict[str, Any]:
-    """A state that says what its codes are made of: those of earlier versions were one group, and do not say so."""
-    complete = dict(state)
-    for key, value in model.state_dict().items():
-        if key.endswith(("_field.made_of", "_field.acts")):
-            complete.setdefault(f"{MODEL}{key}", torch.ones_like(value))
-    return complete
 
 
 def require_same_clip(theirs: dict[str, str] | None, clip: TrackedClip) -> None:

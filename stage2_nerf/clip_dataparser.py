@@ -32,9 +32,6 @@ SCENE_UNITS_PER_CENTIMETRE = 0.1
 SHELL_MARGIN = 1.0
 """How far, in centimetres, head and torso may reach out of their shells."""
 
-NOSE_TIP, EYE_CORNERS = 1, [33, 133, 362, 263]
-"""Vertices of the head model."""
-
 
 @dataclass
 class PortraitClipDataParserConfig(DataParserConfig):
@@ -127,8 +124,7 @@ def scaled_transforms(transforms: Float[np.ndarray, "frames 4 4"], scale: float)
 
 
 def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float) -> dict[str, Any]:
-    """The proxies of head and torso, the displacement of each expression, the heights of nose's tip and eyes, in scene
-    units.
+    """The proxies of head and torso and the displacement of each expression, in scene units.
 
     Raises:
         UserError: the clip was fitted with another head model.
@@ -174,7 +170,6 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
         "head_proxy": proxies["head"],
         "torso_proxy": proxies["torso"],
         "expression_displacement": torch.from_numpy(displacement),
-        "nose_and_eyes": (neutral[NOSE_TIP, 1] * scale, neutral[EYE_CORNERS, 1].mean() * scale),
     }
 
 

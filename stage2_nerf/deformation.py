@@ -15,7 +15,6 @@ from scipy.spatial import KDTree
 from torch import Tensor, nn
 
 from stage2_nerf import look_up_kernels
-from stage2_nerf.code_groups import acting_at
 from stage2_nerf.kernels import in_slices
 from stage2_nerf.plane_look_up import as_array, check_frames, in_parallel
 
@@ -175,23 +174,10 @@ class Deformation(nn.Module):
         return self.learned_basis.movedim(-1, 1)
 
     def blend(
-        self,
-        conditions: Float[Tensor, "frames conditions"],
-        codes: Float[Tensor, "frames code"],
-        acts: Float[Tensor, "code heights"] | None = None,
+        self, conditions: Float[Tensor, "frames conditions"], codes: Float[Tensor, "frames code"]
     ) -> Float[Tensor, "frames depth height width 3"]:
-        """Each frame's displacement, from observed to canonical space.
-
-        Args:
-            conditions: the frames'.
-            codes: the same, reduced.
-            acts: how far each number of the code moves anything, from the lowest height to the highest; everywhere
-                where it is not given.
-        """
-        basis = self.learned_basis
-        if acts is not None:
-            basis = basis * acting_at(acts, basis.shape[2])[:, None, :, None, None]
-        displacement = codes @ basis.flatten(1)
+        """Each frame's displacement, from observed to canonical space."""
+        displacement = codes @ self.learned_basis.flatten(1)
         if self.known_basis is not None:
             displacement = torch.addmm(displacement, conditions, self.known_basis.flatten(1), alpha=-1)
         return displacement.view(-1, *self.learned_basis.shape[1:])

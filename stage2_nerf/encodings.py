@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from stage2_nerf.code_groups import acting_at
 from stage2_nerf.plane_look_up import look_up_planes
 from stage2_nerf.tiny_cuda import HashGrid, Implementation, has_tiny_cuda
 
@@ -66,14 +65,8 @@ class BlendedEncoding(nn.Module):
     out_dim: int
     """Features of a position."""
 
-    def blend(self, codes: Float[Tensor, "frames code"], acts: Float[Tensor, "code heights"] | None = None) -> Tensor:
-        """What the look-ups at some moments need, made once for all of their points.
-
-        Args:
-            codes: the moments'.
-            acts: how far each number of the code acts, from the lowest height to the highest; everywhere where it is
-                not given.
-        """
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Tensor:
+        """What the look-ups at some moments need, made once for all of their points."""
         raise NotImplementedError
 
     def forward(
@@ -97,14 +90,9 @@ class BlendedPlanes(BlendedEncoding):
         self.blended_basis = nn.Parameter(0.01 * torch.randn(code_size, 3, size, size, channels))
         self.out_dim = 3 * (len(config.static_resolutions) * config.static_channels + channels)
 
-    def blend(
-        self, codes: Float[Tensor, "frames code"], acts: Float[Tensor, "code heights"] | None = None
-    ) -> Float[Tensor, "frames 3 size size channels"]:
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames 3 size size channels"]:
         """The blended level of each frame."""
-        basis = self.blended_basis
-        if acts is not None:
-            basis = basis * plane_weights(acts, basis.shape[2])
-        planes = torch.addmm(self.blended_mean.flatten()[None], codes, basis.flatten(1))
+        planes = torch.addmm(self.blended_mean.flatten()[None], codes, self.blended_basis.flatten(1))
         return planes.view(-1, *self.blended_mean.shape)
 
     def forward(
@@ -115,17 +103,6 @@ class BlendedPlanes(BlendedEncoding):
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
         return look_up_planes(positions, frame, [*self.static_levels, blended])
-
-
-def plane_weights(acts: Float[Tensor, "code heights"], size: int) -> Float[Tensor, "code 3 size size 1"]:
-    """How far each number of a code acts at the texels of its planes (`PLANE_AXES`).
-
-    The plane of width and depth knows no height: it is left to the numbers that act at all of them.
-    """
-    at_heights = acting_at(acts, size)
-    everywhere = (acts.amin(dim=1) == 1).to(acts.dtype)[:, None, None].expand(-1, size, size)
-    down, across = at_heights[:, :, None].expand(-1, size, size), at_heights[:, None].expand(-1, size, size)
-    return torch.stack([down, everywhere, across], dim=1)[..., None]
 
 
 class BlendedHashGrids(BlendedEncoding):
@@ -162,31 +139,21 @@ class BlendedHashGrids(BlendedEncoding):
         self.register_buffer("known_values", torch.zeros(KNOWN_POINTS, tables * config.hash_levels * 8))
         self.register_state_dict_pre_hook(keep_known_values)
 
-    def blend(
-        self, codes: Float[Tensor, "frames code"], acts: Float[Tensor, "code heights"] | None = None
-    ) -> Float[Tensor, "frames heights grids"]:
-        """The weight of every grid in each frame, from the lowest height to the highest; at one where all are alike.
-
-        1 for the shared grid, then the code, then zeros for the padding.
-        """
-        weights = codes[:, None] if acts is None else codes[:, None] * acts.T
-        return F.pad(F.pad(weights, (1, 0), value=1.0), (0, self.unused_weights))
+    def blend(self, codes: Float[Tensor, "frames code"]) -> Float[Tensor, "frames grids"]:
+        """The weight of every grid in each frame: 1 for the shared one, then the code, then zeros for the padding."""
+        return F.pad(F.pad(codes, (1, 0), value=1.0), (0, self.unused_weights))
 
     def forward(
         self,
         positions: Float[Tensor, "points 3"],
         frame: Int[Tensor, "points"],
-        blended: Float[Tensor, "frames heights grids"],
+        blended: Float[Tensor, "frames grids"],
     ) -> Float[Tensor, "points features"]:
         """Features at canonical positions in [-1, 1], each blended for its own frame."""
         unit = (positions * 0.5 + 0.5).clamp(0, 1)
         values = torch.stack([table(unit) for table in self.tables], dim=1)
         values = values.reshape(-1, len(self.tables), self.levels, self.grids_per_table, self.features_per_grid)
-        height = unit[:, 1] * (blended.shape[1] - 1)
-        below = height.detach().long().clamp(max=max(blended.shape[1] - 2, 0))
-        above = (below + 1).clamp(max=blended.shape[1] - 1)
-        weights = torch.lerp(blended[frame, below], blended[frame, above], (height - below)[:, None])
-        weights = weights.reshape(-1, len(self.tables), self.grids_per_table)
+        weights = blended[frame].reshape(-1, len(self.tables), self.grids_per_table)
         return torch.einsum("ptg,ptlgf->plf", weights, values).flatten(1)
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ BRIEF = ("eyeBlinkLeft", "eyeBlinkRight")
 """Their reach is the clip's greatest value: a lid is shut in so few frames that no percentile finds them. By a
 percentile somebody who blinks twice in four seconds was made to blink half."""
 
-LEAST_REACH = 0.08
+LEAST_REACH = 0.15
 """An expression that a clip moves by less says nothing of the face's reach."""
 
 GAINS = (2 / 3, 1.5)

@@ -1,7 +1,7 @@
 """Codes drawn to those that a clip has shown: an avatar knows nothing of others, and turns into specks and blotches.
 
-What a code c is drawn to is a mixture m = sum_i w_i s_i of the clip's own codes s_i, w_i >= 0, sum_i w_i = 1, near to it
-and made of codes near it: the one of least
+What a code c is drawn to is a mixture m = sum_i w_i s_i of the clip's own codes s_i, w_i >= 0, sum_i w_i = 1, near to
+it and made of codes near it: the one of least
 
     |c - m|^2 + locality sum_i w_i |c - s_i|^2
 

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from nerfstudio.data.pixel_samplers import PixelSampler, PixelSamplerConfig
 from torch import Tensor
 
-from stage2_nerf.code_groups import LIDS
 from stage2_nerf.error_map import ErrorMap
+from stage2_nerf.face_parts import LIDS
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import REGIONS, Label
 

@@ -22,8 +22,8 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
-from stage2_nerf.code_groups import face_groups
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
+from stage2_nerf.face_parts import face_parts
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss
@@ -48,9 +48,6 @@ class PortraitModelConfig(ModelConfig):
         default_factory=lambda: CanonicalFieldConfig(code_size=4, deformation_resolution=8)
     )
     """The field of neck and shoulders, conditioned on the head's pose on them."""
-    group_codes: bool = True
-    """Expressions of eyes, brows and mouth are reduced by themselves, and change their own part of the head alone; off:
-    every number of the head's code is made of all of them, and changes all of it."""
     enable_collider: bool = False
     """Off: the proxies bound the rays."""
     sampler: ProxySamplerConfig = field(default_factory=ProxySamplerConfig)
@@ -90,14 +87,9 @@ class PortraitModel(Model):
         training_times = torch.from_numpy(metadata["clip"].times[metadata["frames"]]).float()
         self.refinement = FrameRefinement(training_times, self.config.head.code_size)
         head, torso = metadata["head_proxy"], metadata["torso_proxy"]
-        groups = None
-        if self.config.group_codes:
-            nose, eyes = metadata["nose_and_eyes"]
-            low, high = head.box[:, 1].tolist()
-            names = metadata["clip"].track.expression_names
-            groups = face_groups(self.config.head.code_size, names, nose, eyes, low, high)
         displacement = metadata["expression_displacement"]
-        self.head_field = CanonicalField(self.config.head, head.box, self.track.expression_codes, displacement, groups)
+        parts = face_parts(metadata["clip"].track.expression_names)
+        self.head_field = CanonicalField(self.config.head, head.box, self.track.expression_codes, displacement, parts)
         self.torso_field = CanonicalField(self.config.torso, torso.box, head_poses, None)
         self.head_sampler = ProxySampler(self.config.sampler, head.hull, head.density)
         self.torso_sampler = ProxySampler(self.config.sampler, torso.hull, torso.density)
