@@ -133,15 +133,15 @@ def test_expressions_that_the_clip_never_shows_stay_near_those_it_shows(model) -
     far = field.blend(seen.mean(0, keepdim=True) + 50.0, seen=seen).codes
     span = usual.amax(0) - usual.amin(0)
     assert (far <= usual.amax(0) + 0.2 * span + 1e-5).all() and (far >= usual.amin(0) - 0.2 * span - 1e-5).all()
-    # The clip's own are nearly what they were, and mixtures that it never shows come nearer to some that it does.
-    own = field.blend(seen, seen=seen).codes
-    assert (own - usual).norm(dim=1).mean() < 0.5 * (usual - usual.mean(0)).norm(dim=1).mean()
-    mixture = seen.new_zeros(len(seen), seen.shape[1]).copy_(seen)
-    mixture[:, ::2] = seen.flip(0)[:, ::2]
-    apart = [
-        torch.cdist(codes, usual).amin(1).mean()
-        for codes in (field.codes(mixture), field.blend(mixture, seen=seen).codes)
-    ]
+    # The clip's own are what they were, and mouths that it never shows come nearer to some that it does.
+    torch.testing.assert_close(field.blend(seen, seen=seen).codes, usual, atol=1e-3, rtol=1e-3)
+    mouth = field.parts[-1]
+    of_mouths = (seen - seen.mean(0)) * mouth
+    mixture = of_mouths.clone()
+    mixture[:, ::2] = of_mouths.flip(0)[:, ::2]
+    codes = [field.codes(values + seen.mean(0)) for values in (of_mouths, mixture)]
+    drawn = field.blend(mixture + seen.mean(0), seen=seen).codes
+    apart = [torch.cdist(one, codes[0]).amin(1).mean() for one in (codes[1], drawn)]
     assert apart[1] < 0.85 * apart[0]
 
 
