@@ -174,9 +174,9 @@ def correlations(
     names = clip.track.expression_names
     found = {}
     for name, parts in SIGNALS.items():
-        pair = [signal(expressions, names, parts) for expressions in (one, other)]
-        moves = min(values.std() for values in pair) > 1e-6
-        found[name] = round(float(np.corrcoef(*pair)[0, 1]), 3) if moves else None
+        first, second = signal(one, names, parts), signal(other, names, parts)
+        moves = min(first.std(), second.std()) > 1e-6
+        found[name] = round(float(np.corrcoef(first, second)[0, 1]), 3) if moves else None
     return found
 
 
