@@ -219,7 +219,9 @@ class PortraitModel(Model):
         # What a picture's head hides is not looked at; training looks at it all.
         end = None if self.training else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
-        torso_blend = self.torso_field.blend(poses)
+        # A head on its torso as it never was: without this somebody else's nods broke the torso into shards.
+        usual = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso) if states.is_posed else None
+        torso_blend = self.torso_field.blend(poses, seen=usual)
         origins, directions = carry(origins, directions, states.head_to_torso, states.frame)
         origins, directions = move(origins, directions, corrections.torso, states.frame)
         if margin is not None and end is not None:

@@ -145,6 +145,28 @@ def test_expressions_that_the_clip_never_shows_stay_near_those_it_shows(model) -
     assert apart[1] < 0.85 * apart[0]
 
 
+def test_a_head_posed_as_it_never_was_leaves_the_torso_as_it_was_seen(model, renderer, monkeypatch) -> None:
+    """Its codes for such poses broke the shoulders into shards."""
+    from stage2_nerf.canonical_field import CanonicalField
+    from stage2_nerf.expression_track import pose_vectors
+
+    made, blend = [], CanonicalField.blend
+
+    def noted(field, *arguments, **keywords):
+        blended = blend(field, *arguments, **keywords)
+        if field is model.torso_field:
+            made.append(blended.codes)
+        return blended
+
+    monkeypatch.setattr(CanonicalField, "blend", noted)
+    far = torch.eye(4)
+    far[:3, 3] = 20.0
+    model.render_frame(renderer.cameras[:1], head_to_torso=far, looks=[{}])
+    seen = model.torso_field.codes(pose_vectors(model.track.head_to_torso, model.track.mean_head_to_torso))
+    room = 0.16 * (seen.amax(0) - seen.amin(0)) + 1e-5
+    assert ((made[0] <= seen.amax(0) + room) & (made[0] >= seen.amin(0) - room)).all()
+
+
 def test_a_head_elsewhere_is_seen_elsewhere_while_the_torso_stays(renderer, tiny_clip: TrackedClip) -> None:
     from stage2_nerf.frame_renderer import Moment
 
