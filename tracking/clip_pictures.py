@@ -18,8 +18,7 @@ from tracking.clip import ClipFolder, write_png
 from tracking.crop import Crop
 from tracking.face_look import FaceLook, look_at_face
 from tracking.face_search import STRETCH_FRAMES
-from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig
-from tracking.spread_evenly import spread_evenly
+from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, Sample, SegmentationConfig
 from tracking.torso_flow import TorsoPicture
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
@@ -51,24 +50,20 @@ class PictureSource:
                 yield PortraitFrame(frame.index, image, landmarks[rows[frame.index]])
 
 
-def learn_appearance(
+def cut_samples(
     advance: Advance,
     source: PictureSource,
-    frames: Int64[np.ndarray, "tracked"],
-    landmarks: Float[np.ndarray, "tracked 478 3"],
+    frames: Int64[np.ndarray, "chosen"],
+    landmarks: Float[np.ndarray, "chosen 478 3"],
     config: SegmentationConfig,
     threads: int,
-) -> ClipAppearance:
-    """Look at frames spread over the clip: what is behind the person, and what the person looks like."""
-    samples = spread_evenly(len(frames), config.plate_samples)
-    portraits = source.portraits(frames[samples].tolist(), landmarks[samples], threads)
-    return PortraitSegmenter(config).learn(_counted(portraits, advance))
-
-
-def _counted(portraits: Iterator[PortraitFrame], advance: Advance) -> Iterator[PortraitFrame]:
-    for portrait in portraits:
-        yield portrait
+) -> list[Sample]:
+    """Frames to learn from: what is behind the person, and what the person looks like."""
+    segmenter, samples = PortraitSegmenter(config), []
+    for portrait in source.portraits(frames.tolist(), landmarks, threads):
+        samples.append(segmenter.sample(portrait))
         advance(1)
+    return samples
 
 
 class PictureStretch(NamedTuple):
@@ -115,7 +110,7 @@ def make_pictures(
         own: the frames whose files are written.
         seen: the frames that are looked at.
         landmarks: in the latter, in pixels of the clip's images.
-        appearance: the file of the stage that `learn_appearance` made.
+        appearance: the file of the stage in which the clip's appearance was learned.
     """
     learned: ClipAppearance = read_stage(appearance)
     waiting: dict[int, PortraitFrame] = {}

@@ -13,6 +13,7 @@ from tracking.errors import UserError
 from tracking.face_linking import STILL, FaceTrack
 from tracking.face_tracklets import liveliness
 from tracking.landmarks import DetectedFace
+from tracking.matting import shared_segmenter
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
 from tracking.video_survey import GREATEST_DETECTION_SIDE, LEAST_FRAMES
@@ -32,6 +33,12 @@ def stretches(start: int, stop: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + STRETCH_FRAMES, stop)
 
 
+def load_models(advance: Advance, config: DetectorConfig) -> None:
+    """Load what a process needs to find and to cut out people: a second's work, best done while it has no other."""
+    make_detector(config)
+    shared_segmenter()
+
+
 def find_faces(
     advance: Advance,
     reader: VideoReader,
@@ -47,7 +54,7 @@ def find_faces(
     properties = reader.properties
     found = []
     for frame in read_stretch(reader, index, max(shot_start, start - WARM_UP_FRAMES), stop, threads):
-        image = reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE)
+        image = reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE, quick=True)
         faces = detector.detect(image)
         if frame.index < start:
             continue

@@ -39,17 +39,16 @@ def label_pixels(
     face = paint_face(landmarks, width, height)
     part = _likeliest(cv2.resize(posterior, (width, height), interpolation=cv2.INTER_LINEAR))
     # A soft edge shows a mixture of person and background: it belongs to the nearest pixel that shows the person alone.
-    part = _nearest(part, (matte > SURELY_PERSON) | (face > 0))
+    part = _nearest(part, (matte > SURELY_PERSON) | (face > 0), matte > 0)
     is_skin = (part == SKIN) | (part == NECK)
     labels = np.full((height, width), Label.CLOTHES, dtype=np.uint8)
     labels[part == HAIR] = Label.HAIR
     labels[is_skin] = Label.NECK
     labels[is_skin & (down < EARLOBE)] = Label.EARS
     labels[is_skin & (down < EAR_TOP)] = Label.FACE_SKIN
-    beside_oval = cv2.distanceTransform((face == 0).astype(np.uint8), cv2.DIST_L2, 3) < CHEEK_WIDTH * head.face_height
+    beside_oval, rim = _around_outline(face > 0, CHEEK_WIDTH * head.face_height, RIM_WIDTH * head.face_height)
     labels[is_skin & beside_oval & (down < JAW)] = Label.FACE_SKIN
     # Inside the oval everything is face, but for hair that falls over the forehead and along the cheeks.
-    rim = cv2.distanceTransform((face > 0).astype(np.uint8), cv2.DIST_L2, 3) < RIM_WIDTH * head.face_height
     fringe = (part == HAIR) & ((face == Label.FACE_SKIN) | (face == Label.BROWS)) & ((down < EYE_LINE) | rim)
     painted = (face > 0) & ~fringe
     labels[painted] = face[painted]
@@ -66,14 +65,34 @@ def _likeliest(posterior: Posterior) -> UInt8[np.ndarray, "height width"]:
     return part
 
 
+def _around_outline(
+    face: Bool[np.ndarray, "height width"], outside: float, inside: float
+) -> tuple[Bool[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+    """The pixels that are nearer to the face than `outside`, itself included, and those nearer to what it is not than
+    `inside`, that included. Distances are looked for around the face only."""
+    near, rim = np.zeros_like(face), ~face
+    rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
+    if len(rows):
+        margin = int(np.ceil(outside)) + 2
+        box = tuple(slice(max(0, found[0] - margin), found[-1] + 1 + margin) for found in (rows, columns))
+        part = face[box].astype(np.uint8)
+        near[box] = cv2.distanceTransform(1 - part, cv2.DIST_L2, 3) < outside
+        rim[box] = cv2.distanceTransform(part, cv2.DIST_L2, 3) < inside
+    return near, rim
+
+
 def _nearest(
-    values: UInt8[np.ndarray, "height width"], sure: Bool[np.ndarray, "height width"]
+    values: UInt8[np.ndarray, "height width"],
+    sure: Bool[np.ndarray, "height width"],
+    wanted: Bool[np.ndarray, "height width"],
 ) -> UInt8[np.ndarray, "height width"]:
-    """Every pixel takes the value of the nearest sure one."""
+    """Every wanted pixel takes the value of the nearest sure one."""
     if not sure.any():
         return values
     _, nearest = cv2.distanceTransformWithLabels(
         (~sure).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
     # OpenCV numbers the sure pixels from 1, row by row.
-    return values[sure][np.asarray(nearest, dtype=np.int64) - 1]
+    unsure = wanted & ~sure
+    values[unsure] = values[sure][np.asarray(nearest)[unsure] - 1]
+    return values
