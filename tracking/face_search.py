@@ -10,6 +10,7 @@ import numpy as np
 
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.errors import UserError
+from tracking.eye_pictures import eye_pictures
 from tracking.face_linking import STILL, FaceTrack
 from tracking.face_tracklets import liveliness
 from tracking.landmarks import DetectedFace
@@ -60,7 +61,14 @@ def find_faces(
             continue
         enlarge = np.array([properties.width / image.shape[1], properties.height / image.shape[0], 0])
         enlarge[2] = enlarge[0]
-        found.append([face._replace(landmarks=(face.landmarks * enlarge).astype(np.float32)) for face in faces])
+        found.append(
+            [
+                face._replace(
+                    landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
+                )
+                for face in faces
+            ]
+        )
         advance(1)
     # A decoder may give out fewer frames than it did the first time, from a damaged file.
     return found + [[] for _ in range(stop - start - len(found))]

@@ -94,5 +94,5 @@ def _nearest(
     )
     # OpenCV numbers the sure pixels from 1, row by row.
     unsure = wanted & ~sure
-    values[unsure] = values[sure][np.asarray(nearest)[unsure] - 1]
+    values[unsure] = values[sure][np.asarray(nearest)[unsure].astype(np.int64) - 1]
     return values

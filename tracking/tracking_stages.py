@@ -15,6 +15,7 @@ from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write
 from tracking.clip_pictures import PictureRecord, PictureSource, cut_samples, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
+from tracking.eyelids import refine_blinks
 from tracking.face_completion import completed
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_look import FaceLook
@@ -234,7 +235,7 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         advance(now - told)
         told = now
 
-    return fit_head(
+    fit = fit_head(
         face.landmarks,
         face.tracked,
         crop.image_width,
@@ -244,6 +245,7 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         center=(float(center[0]), float(center[1])),
         expression_scores=face.expression_scores,
     )
+    return fit if face.eyes is None else refine_blinks(fit, face.landmarks, face.eyes, config.eyelids)
 
 
 def _refine(
