@@ -16,6 +16,8 @@ from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import TrackedClip
 from tracking.crop import Crop
 from tracking.errors import UserError
+from tracking.eye_pictures import eye_pictures
+from tracking.eyelids import refine_blinks
 from tracking.face_linking import link_longest_face
 from tracking.face_search import STRETCH_FRAMES, WARM_UP_FRAMES
 from tracking.fitting import FitConfig, KnownHead, fit_head
@@ -51,7 +53,9 @@ class EditedFaces:
                 self._detector.detect(earlier)
         enlarge = frame.shape[1] / image.shape[1]
         found = [
-            face._replace(landmarks=(face.landmarks * enlarge).astype(np.float32))
+            face._replace(
+                landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
+            )
             for face in self._detector.detect(image)
         ]
         self._recent.append(image)
@@ -77,6 +81,10 @@ class EditedFaces:
                 center=(camera.center_x, camera.center_y),
                 known=KnownHead(camera.focal_length, self.clip.track.identity),
             )
+            if track.eyes is not None:
+                eyes = np.zeros((count, *track.eyes.shape[1:]), np.uint8)
+                eyes[numbers] = track.eyes
+                fit = refine_blinks(fit, landmarks, eyes)
         except UserError:
             # Too few faces for a fit: the edit counts as faceless, which is reported and no mistake of the user's.
             return {}
