@@ -19,7 +19,7 @@ from tracking.errors import UserError
 from tracking.eye_pictures import eye_pictures
 from tracking.eyelids import refine_blinks
 from tracking.face_linking import link_longest_face
-from tracking.face_search import STRETCH_FRAMES, WARM_UP_FRAMES
+from tracking.face_search import WARM_UP_FRAMES, stretches
 from tracking.fitting import FitConfig, KnownHead, fit_head
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.landmarks import DetectedFace
@@ -37,6 +37,7 @@ class EditedFaces:
         left, top, width, height = clip.source.crop
         self._crop = Crop(left, top, width, height, clip.intrinsics.width, clip.intrinsics.height)
         self._searched = ~has_flag(clip.track.flags, FrameFlag.OUTSIDE)
+        self._beginnings = {first for first, _ in stretches(0, int(self._searched.sum()))}
         self._detections: dict[int, list[DetectedFace]] = {}
         self._recent: deque[Picture] = deque(maxlen=WARM_UP_FRAMES)
         self._detector = make_detector(DetectorConfig())
@@ -46,7 +47,7 @@ class EditedFaces:
         if not self._searched[number]:
             return
         image = _reduced(frame)
-        if self._detections and len(self._detections) % STRETCH_FRAMES == 0:
+        if self._detections and len(self._detections) in self._beginnings:
             # As in tracking: every stretch has a detector of its own, which sees a few frames before it.
             self._detector = make_detector(DetectorConfig())
             for earlier in self._recent:

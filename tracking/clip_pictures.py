@@ -4,10 +4,8 @@ Work goes in stretches. A stretch decodes its own frames, and a few before and a
 labels are steadied by neighbouring frames, and are therefore the same however many processes there are.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ from jaxtyping import Float, Int64
 from tracking.clip import ClipFolder, write_png
 from tracking.crop import Crop
 from tracking.face_look import FaceLook, look_at_face
-from tracking.face_search import STRETCH_FRAMES
+from tracking.face_search import stretches
 from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, Sample, SegmentationConfig
 from tracking.torso_flow import TorsoPicture
 from tracking.video import VideoReader
@@ -83,13 +81,10 @@ class PictureRecord(NamedTuple):
 
 
 def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
-    """Divide the tracked frames into equal pieces, an even number of them: two processes are done at the same time."""
-    count = len(frames)
-    pieces = 1 if count <= STRETCH_FRAMES else 2 * math.ceil(count / (2 * STRETCH_FRAMES))
-    bounds = [round(count * piece / pieces) for piece in range(pieces + 1)]
+    """Divide the tracked frames into pieces of work."""
     return [
         PictureStretch(own=frames[start:stop].tolist(), seen=slice(max(0, start - 1), stop + 1))
-        for start, stop in pairwise(bounds)
+        for start, stop in stretches(0, len(frames))
     ]
 
 

@@ -63,9 +63,9 @@ class EyelidConfig:
     """Look at the eyes."""
     pixels: float = 0.6
     """How much the pixels, rather than the landmarks, count."""
-    begin: float = 0.15
+    begin: float = 0.2
     """How far an eye must be closed for the landmarks' fit to be changed at all."""
-    end: float = 0.5
+    end: float = 0.55
     """How far, for it to be replaced."""
     narrowest: tuple[float, float] = (0.5, 0.75)
     """Eyes seen from the side, narrower than the second of these shares of their usual width, count less by their

@@ -1,10 +1,10 @@
-"""Where the faces are in every frame, looked for in stretches of fixed length.
+"""Where the faces are in every frame, looked for in stretches.
 
 Every stretch has a detector of its own, which sees a few frames before it, since detectors look where the face was; so
 what is found does not depend on how many processes look.
 """
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,17 +21,19 @@ from tracking.video_survey import GREATEST_DETECTION_SIDE, LEAST_FRAMES
 from tracking.workers import Advance
 
 STRETCH_FRAMES = 64
-"""How many frames one piece of work has."""
+"""About how many frames one piece of work has."""
 WARM_UP_FRAMES = 8
 """How many frames before a stretch its detector sees."""
 LEAST_TRACKED_SHARE = 0.5
 """The face must be followed in at least this share of the frames."""
 
 
-def stretches(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The pieces of fixed length that a range of frames is worked on in."""
-    for first in range(start, stop, STRETCH_FRAMES):
-        yield first, min(first + STRETCH_FRAMES, stop)
+def stretches(start: int, stop: int) -> list[tuple[int, int]]:
+    """The equal pieces that a range of frames is worked on in, an even number of them: two processes end together."""
+    count = stop - start
+    pieces = 1 if count <= STRETCH_FRAMES else 2 * max(1, round(count / (2 * STRETCH_FRAMES)))
+    bounds = [start + round(count * piece / pieces) for piece in range(pieces + 1)]
+    return list(pairwise(bounds))
 
 
 def load_models(advance: Advance, config: DetectorConfig) -> None:
