@@ -45,7 +45,7 @@ class LabelingConfig:
     """Passes of expectation maximisation over the sampled frames."""
     color_trust: float = 0.7
     """Exponent of the colour likelihood: neighbouring pixels are not independent witnesses."""
-    learned_place: float = 0.65
+    learned_place: float = 0.5
     """How much the learned place maps, rather than the rough anatomy, count in the end."""
     local_rounds: int = 1
     """Passes in which a frame's own colours around each pixel are heard."""
@@ -55,7 +55,7 @@ class LabelingConfig:
     """How far around a pixel they are gathered, in face heights."""
     neighbor_rounds: int = 2
     """Passes in which a pixel hears what the pixels around it seem to show."""
-    neighbor_trust: float = 2.0
+    neighbor_trust: float = 1.2
     """Logarithm of how much likelier a part becomes where all around shows it."""
     neighbor_reach: float = 0.05
     """How far around a pixel it listens, in face heights."""
