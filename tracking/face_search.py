@@ -57,7 +57,7 @@ def find_faces(
     properties = reader.properties
     found = []
     for frame in read_stretch(reader, index, max(shot_start, start - WARM_UP_FRAMES), stop, threads):
-        image = reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE, quick=True)
+        image = reader.upright_rgb(frame.picture, GREATEST_DETECTION_SIDE)
         faces = detector.detect(image)
         if frame.index < start:
             continue

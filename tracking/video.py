@@ -41,8 +41,6 @@ RGB_MATRIX, BT709_MATRIX, UNSPECIFIED_MATRIX, BT601_MATRIX = 0, 1, 2, 6
 SCALING = int(Interpolation.BICUBIC) | 0x40000 | 0x2000
 """How chroma is enlarged and reduced, in both directions: bicubic, with FFmpeg's flags SWS_ACCURATE_RND and
 SWS_FULL_CHR_H_INT, which PyAV names only from version 18 on."""
-QUICK_SCALING = int(Interpolation.BILINEAR)
-"""Ten times as fast, and off by one of 255 in the mean."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +163,9 @@ class VideoReader:
         return max(1, round(1 / (self.properties.frame_rate * self.properties.time_base)))
 
     def upright_rgb(
-        self, frame: av.VideoFrame, greatest_side: int | None = None, quick: bool = False
+        self, frame: av.VideoFrame, greatest_side: int | None = None
     ) -> UInt8[np.ndarray, "height width 3"]:
-        """A decoded frame as it is to be seen, reduced if its longer side would exceed `greatest_side` pixels.
-
-        Args:
-            quick: colours need not be right to the last bit, as for a landmark detector.
-        """
+        """A decoded frame as it is to be seen, reduced if its longer side would exceed `greatest_side` pixels."""
         properties = self.properties
         scale = min(1.0, (greatest_side or math.inf) / max(properties.width, properties.height))
         width, height = (max(1, round(side * scale)) for side in (properties.width, properties.height))
@@ -186,7 +180,7 @@ class VideoReader:
             src_colorspace=properties.decoding_matrix,
             src_color_range=ColorRange.JPEG if properties.color.is_full_range else ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
-            interpolation=QUICK_SCALING if quick else SCALING,
+            interpolation=SCALING,
         ).to_ndarray()
         if alpha:
             opaque = picture[..., 3:].astype(np.float32) / (65535 if deep else 255)
