@@ -16,8 +16,10 @@ from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import TrackedClip
 from tracking.crop import Crop
 from tracking.errors import UserError
+from tracking.eye_pictures import eye_pictures
+from tracking.eyelids import refine_blinks
 from tracking.face_linking import link_longest_face
-from tracking.face_search import STRETCH_FRAMES, WARM_UP_FRAMES
+from tracking.face_search import WARM_UP_FRAMES, stretches
 from tracking.fitting import FitConfig, KnownHead, fit_head
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.landmarks import DetectedFace
@@ -35,6 +37,7 @@ class EditedFaces:
         left, top, width, height = clip.source.crop
         self._crop = Crop(left, top, width, height, clip.intrinsics.width, clip.intrinsics.height)
         self._searched = ~has_flag(clip.track.flags, FrameFlag.OUTSIDE)
+        self._beginnings = {first for first, _ in stretches(0, int(self._searched.sum()))}
         self._detections: dict[int, list[DetectedFace]] = {}
         self._recent: deque[Picture] = deque(maxlen=WARM_UP_FRAMES)
         self._detector = make_detector(DetectorConfig())
@@ -44,14 +47,16 @@ class EditedFaces:
         if not self._searched[number]:
             return
         image = _reduced(frame)
-        if self._detections and len(self._detections) % STRETCH_FRAMES == 0:
+        if self._detections and len(self._detections) in self._beginnings:
             # As in tracking: every stretch has a detector of its own, which sees a few frames before it.
             self._detector = make_detector(DetectorConfig())
             for earlier in self._recent:
                 self._detector.detect(earlier)
         enlarge = frame.shape[1] / image.shape[1]
         found = [
-            face._replace(landmarks=(face.landmarks * enlarge).astype(np.float32))
+            face._replace(
+                landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
+            )
             for face in self._detector.detect(image)
         ]
         self._recent.append(image)
@@ -77,6 +82,10 @@ class EditedFaces:
                 center=(camera.center_x, camera.center_y),
                 known=KnownHead(camera.focal_length, self.clip.track.identity),
             )
+            if track.eyes is not None:
+                eyes = np.zeros((count, *track.eyes.shape[1:]), np.uint8)
+                eyes[numbers] = track.eyes
+                fit = refine_blinks(fit, landmarks, eyes)
         except UserError:
             # Too few faces for a fit: the edit counts as faceless, which is reported and no mistake of the user's.
             return {}

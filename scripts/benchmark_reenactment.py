@@ -43,6 +43,8 @@ from stage2_nerf.render_motion import DrivenMotion, ExpressionChange
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.eye_pictures import eye_pictures
+from tracking.eyelids import refine_blinks
 from tracking.face_linking import link_longest_face
 from tracking.fitting import FitConfig, KnownHead, fit_head
 from tracking.spread_evenly import spread_evenly
@@ -215,7 +217,7 @@ class Film:
         """The next frame, as large as the clip's source; the face is looked for in what the clip shows of it."""
         left, top, width, height = self.clip.source.crop
         crop = np.ascontiguousarray(picture[top : top + height, left : left + width])
-        faces = self._detector.detect(crop)
+        faces = [face._replace(eyes=eye_pictures(crop, face.landmarks)) for face in self._detector.detect(crop)]
         self._found.append(faces)
         if self._embedder is not None and faces and len(self._found) % 8 == 1:
             self.directions.append(self._embedder.embed(upright_face(crop, faces[0].landmarks[:, :2])))
@@ -234,6 +236,8 @@ class Film:
             center=(camera.center_x, camera.center_y),
             known=KnownHead(camera.focal_length, self.clip.track.identity),
         )
+        if track.eyes is not None:
+            fit = refine_blinks(fit, track.landmarks, track.eyes)
         return fit.expression, fit.tracked
 
 

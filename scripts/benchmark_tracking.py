@@ -40,6 +40,7 @@ from tracking_truth import find_correspondence
 
 from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.eyelids import EyelidConfig, refine_blinks
 from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, fit_head
 from tracking.photometric import PhotometricConfig, refine_fit
@@ -73,6 +74,7 @@ class Arguments:
     sheet: Path | None = None
     """Also write a contact sheet of the rendered frames, with landmarks drawn into every second row."""
     fit: FitConfig = field(default_factory=FitConfig)
+    eyelids: EyelidConfig = field(default_factory=EyelidConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
 
@@ -99,7 +101,12 @@ def measure_heads(arguments: Arguments) -> None:
 
     def fit_landmarks(clip: Sequence, face: FaceTrack) -> HeadFit:
         if clip.name not in fits:
-            fits[clip.name] = fit_head(face.landmarks, face.tracked, clip.width, clip.height, arguments.fit)
+            fit = fit_head(face.landmarks, face.tracked, clip.width, clip.height, arguments.fit)
+            # The true surface's lids need no correction, and do not lie where the pictures show them.
+            with_eyes = arguments.eyelids.enabled and not arguments.exact_landmarks
+            fits[clip.name] = (
+                refine_blinks(fit, face.landmarks, data.eyes(clip), arguments.eyelids) if with_eyes else fit
+            )
         return fits[clip.name]
 
     def fit_frames(clip: Sequence, face: FaceTrack) -> HeadFit:

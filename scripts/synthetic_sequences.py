@@ -20,6 +20,7 @@ import tracking
 from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
+from tracking.eye_pictures import EYE_HEIGHT, EYE_WIDTH, eye_pictures
 from tracking.face_linking import FaceTrack, link_longest_face
 
 FRAME_RATE = 25.0
@@ -166,6 +167,15 @@ class BenchmarkData:
             detector = make_detector()
             save_face(path, link_longest_face([detector.detect(np.array(frame)) for frame in self.frames(sequence)]))
         return load_face(path)
+
+    def eyes(self, sequence: Sequence) -> UInt8[np.ndarray, "frames 2 36 48 3"]:
+        """Pictures of the eyes, black where the face was not found."""
+        landmarks = self.face(sequence).landmarks
+        pictures = (
+            eye_pictures(np.array(frame), face) for frame, face in zip(self.frames(sequence), landmarks, strict=True)
+        )
+        black = np.zeros((2, EYE_HEIGHT, EYE_WIDTH, 3), np.uint8)
+        return np.stack([black if picture is None else picture for picture in pictures])
 
     def _render(self, sequence: Sequence) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         complexion, truth = PEOPLE[sequence.person], self.truth(sequence)

@@ -4,10 +4,8 @@ Work goes in stretches. A stretch decodes its own frames, and a few before and a
 labels are steadied by neighbouring frames, and are therefore the same however many processes there are.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +15,8 @@ from jaxtyping import Float, Int64
 from tracking.clip import ClipFolder, write_png
 from tracking.crop import Crop
 from tracking.face_look import FaceLook, look_at_face
-from tracking.face_search import STRETCH_FRAMES
-from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, SegmentationConfig
-from tracking.spread_evenly import spread_evenly
+from tracking.face_search import stretches
+from tracking.segmentation import ClipAppearance, PortraitFrame, PortraitSegmenter, Sample, SegmentationConfig
 from tracking.torso_flow import TorsoPicture
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
@@ -51,24 +48,20 @@ class PictureSource:
                 yield PortraitFrame(frame.index, image, landmarks[rows[frame.index]])
 
 
-def learn_appearance(
+def cut_samples(
     advance: Advance,
     source: PictureSource,
-    frames: Int64[np.ndarray, "tracked"],
-    landmarks: Float[np.ndarray, "tracked 478 3"],
+    frames: Int64[np.ndarray, "chosen"],
+    landmarks: Float[np.ndarray, "chosen 478 3"],
     config: SegmentationConfig,
     threads: int,
-) -> ClipAppearance:
-    """Look at frames spread over the clip: what is behind the person, and what the person looks like."""
-    samples = spread_evenly(len(frames), config.plate_samples)
-    portraits = source.portraits(frames[samples].tolist(), landmarks[samples], threads)
-    return PortraitSegmenter(config).learn(_counted(portraits, advance))
-
-
-def _counted(portraits: Iterator[PortraitFrame], advance: Advance) -> Iterator[PortraitFrame]:
-    for portrait in portraits:
-        yield portrait
+) -> list[Sample]:
+    """Frames to learn from: what is behind the person, and what the person looks like."""
+    segmenter, samples = PortraitSegmenter(config), []
+    for portrait in source.portraits(frames.tolist(), landmarks, threads):
+        samples.append(segmenter.sample(portrait))
         advance(1)
+    return samples
 
 
 class PictureStretch(NamedTuple):
@@ -88,13 +81,10 @@ class PictureRecord(NamedTuple):
 
 
 def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
-    """Divide the tracked frames into equal pieces, an even number of them: two processes are done at the same time."""
-    count = len(frames)
-    pieces = 1 if count <= STRETCH_FRAMES else 2 * math.ceil(count / (2 * STRETCH_FRAMES))
-    bounds = [round(count * piece / pieces) for piece in range(pieces + 1)]
+    """Divide the tracked frames into pieces of work."""
     return [
         PictureStretch(own=frames[start:stop].tolist(), seen=slice(max(0, start - 1), stop + 1))
-        for start, stop in pairwise(bounds)
+        for start, stop in stretches(0, len(frames))
     ]
 
 
@@ -115,7 +105,7 @@ def make_pictures(
         own: the frames whose files are written.
         seen: the frames that are looked at.
         landmarks: in the latter, in pixels of the clip's images.
-        appearance: the file of the stage that `learn_appearance` made.
+        appearance: the file of the stage in which the clip's appearance was learned.
     """
     learned: ClipAppearance = read_stage(appearance)
     waiting: dict[int, PortraitFrame] = {}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from tracking.face_shape import face_size, placed_shape
 from tracking.face_tracklets import FollowingConfig, Tracklet, follow_faces, join_tracklets, liveliness
@@ -44,6 +44,8 @@ class FaceTrack:
     """Found, and no outlier."""
     expression_scores: Float[np.ndarray, "frames expressions"] | None = None
     """What the detector said of the expressions, NaN where the face was not found; none from detectors that do not."""
+    eyes: UInt8[np.ndarray, "frames 2 36 48 3"] | None = None
+    """`eye_pictures`, black where there are none; none at all where nobody took any."""
 
     @property
     def found(self) -> Bool[np.ndarray, "frames"]:
@@ -65,7 +67,7 @@ def link_longest_face(
     config = config or FaceLinkingConfig()
     tracklets = join_tracklets(follow_faces(detections, config, cuts), config, cuts)
     landmarks = np.full((len(detections), LANDMARK_COUNT, 3), np.nan)
-    scores = None
+    scores = eyes = None
     if tracklets:
         best = _choose(tracklets, config)
         for frame, face in best.items():
@@ -74,8 +76,12 @@ def link_longest_face(
                 if scores is None:
                     scores = np.full((len(detections), len(face.expression_scores)), np.nan)
                 scores[frame] = face.expression_scores
+            if face.eyes is not None:
+                if eyes is None:
+                    eyes = np.zeros((len(detections), *face.eyes.shape), np.uint8)
+                eyes[frame] = face.eyes
     seen = np.isfinite(landmarks[..., 0]).any(axis=1)
-    return FaceTrack(landmarks, seen & ~_is_outlier(landmarks, cuts, config), scores)
+    return FaceTrack(landmarks, seen & ~_is_outlier(landmarks, cuts, config), scores, eyes)
 
 
 def _choose(tracklets: Sequence[Tracklet], config: FaceLinkingConfig) -> Tracklet:

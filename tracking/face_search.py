@@ -1,35 +1,45 @@
-"""Where the faces are in every frame, looked for in stretches of fixed length.
+"""Where the faces are in every frame, looked for in stretches.
 
 Every stretch has a detector of its own, which sees a few frames before it, since detectors look where the face was; so
 what is found does not depend on how many processes look.
 """
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.errors import UserError
+from tracking.eye_pictures import eye_pictures
 from tracking.face_linking import STILL, FaceTrack
 from tracking.face_tracklets import liveliness
 from tracking.landmarks import DetectedFace
+from tracking.matting import shared_segmenter
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
 from tracking.video_survey import GREATEST_DETECTION_SIDE, LEAST_FRAMES
 from tracking.workers import Advance
 
 STRETCH_FRAMES = 64
-"""How many frames one piece of work has."""
+"""About how many frames one piece of work has."""
 WARM_UP_FRAMES = 8
 """How many frames before a stretch its detector sees."""
 LEAST_TRACKED_SHARE = 0.5
 """The face must be followed in at least this share of the frames."""
 
 
-def stretches(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The pieces of fixed length that a range of frames is worked on in."""
-    for first in range(start, stop, STRETCH_FRAMES):
-        yield first, min(first + STRETCH_FRAMES, stop)
+def stretches(start: int, stop: int) -> list[tuple[int, int]]:
+    """The equal pieces that a range of frames is worked on in, an even number of them: two processes end together."""
+    count = stop - start
+    pieces = 1 if count <= STRETCH_FRAMES else 2 * max(1, round(count / (2 * STRETCH_FRAMES)))
+    bounds = [start + round(count * piece / pieces) for piece in range(pieces + 1)]
+    return list(pairwise(bounds))
+
+
+def load_models(advance: Advance, config: DetectorConfig) -> None:
+    """Load what a process needs to find and to cut out people: a second's work, best done while it has no other."""
+    make_detector(config)
+    shared_segmenter()
 
 
 def find_faces(
@@ -53,7 +63,14 @@ def find_faces(
             continue
         enlarge = np.array([properties.width / image.shape[1], properties.height / image.shape[0], 0])
         enlarge[2] = enlarge[0]
-        found.append([face._replace(landmarks=(face.landmarks * enlarge).astype(np.float32)) for face in faces])
+        found.append(
+            [
+                face._replace(
+                    landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
+                )
+                for face in faces
+            ]
+        )
         advance(1)
     # A decoder may give out fewer frames than it did the first time, from a damaged file.
     return found + [[] for _ in range(stop - start - len(found))]

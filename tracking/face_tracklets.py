@@ -6,7 +6,6 @@ from itertools import islice
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from tracking.face_appearance import appearance_distance
 from tracking.face_shape import aligned, face_center, face_size, placed_shape
@@ -130,6 +129,11 @@ def _match(
                 place = _difference(last, shift, face.landmarks, config)
                 cost[row, column] = place + APPEARANCE_WEIGHT * unlike
     possible = np.isfinite(cost)
+    if cost.size == 1:
+        return [(0, 0)] if possible.all() else []
+    # It takes half a second to import, and where one face is followed nobody asks.
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(np.where(possible, cost, 1e6))
     return [(row, column) for row, column in zip(rows, columns, strict=True) if possible[row, column]]
 

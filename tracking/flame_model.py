@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.interpolate import RBFInterpolator
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -211,6 +210,9 @@ def _find_places(
 ) -> SurfacePoints:
     """Where MediaPipe's points are on FLAME's mesh: given, or nearest to our mean face bent onto it."""
     targets = known.of(template)
+    # It takes half a second to import, which whoever has no FLAME file need not wait for.
+    from scipy.interpolate import RBFInterpolator
+
     bend = RBFInterpolator(mean[indices], targets - mean[indices], kernel="thin_plate_spline", smoothing=1e-3)
     bent = mean + bend(mean)
     skin, eyes = _skin_and_eyes(triangles, len(template))

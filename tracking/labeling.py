@@ -10,6 +10,7 @@ other, and by what the surrounding pixels seem to show: a strand as light as ski
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ class LabelingConfig:
     """Passes of expectation maximisation over the sampled frames."""
     color_trust: float = 0.7
     """Exponent of the colour likelihood: neighbouring pixels are not independent witnesses."""
-    learned_place: float = 0.65
+    learned_place: float = 0.5
     """How much the learned place maps, rather than the rough anatomy, count in the end."""
     local_rounds: int = 1
     """Passes in which a frame's own colours around each pixel are heard."""
@@ -54,7 +55,7 @@ class LabelingConfig:
     """How far around a pixel they are gathered, in face heights."""
     neighbor_rounds: int = 2
     """Passes in which a pixel hears what the pixels around it seem to show."""
-    neighbor_trust: float = 2.0
+    neighbor_trust: float = 1.2
     """Logarithm of how much likelier a part becomes where all around shows it."""
     neighbor_reach: float = 0.05
     """How far around a pixel it listens, in face heights."""
@@ -79,6 +80,10 @@ class PartModel:
     """How likely a pixel of the person shows each part, by its place relative to the head."""
     config: LabelingConfig
 
+    @cached_property
+    def _likelihood_of_bin(self) -> Float32[np.ndarray, "bins parts"]:
+        return np.ascontiguousarray(self.histograms.T)
+
     def posterior(self, sample: LabelSample) -> Posterior:
         """How likely each pixel, if it shows the person, shows each part; along the picture's edges."""
         rough = self.rough_posterior(sample)
@@ -92,7 +97,7 @@ class PartModel:
         head = HeadFrame.of(sample.landmarks)
         lab = np.asarray(cv2.cvtColor(sample.image, cv2.COLOR_RGB2LAB))
         prior = sample_places(self.places, head, sample.image.shape[1], sample.image.shape[0])
-        over_clip = np.take(np.ascontiguousarray(self.histograms.T), color_bins(lab), axis=0)
+        over_clip = np.take(self._likelihood_of_bin, color_bins(lab), axis=0)
         posterior = _normalized(prior * cv2.pow(over_clip, self.config.color_trust))
         sure = (sample.matte > 0.9).astype(np.float32)[..., None]
         reach = max(2, round(self.config.local_reach * head.face_height))
@@ -143,8 +148,8 @@ def learn_parts(samples: Sequence[LabelSample], config: LabelingConfig) -> PartM
 
 def _normalized(posterior: Posterior) -> Posterior:
     posterior = np.maximum(posterior, np.float32(1e-9))
-    total = cv2.transform(posterior, np.ones((1, len(PARTS)), np.float32))
-    return posterior / total[..., None]
+    # The sum in every channel: OpenCV divides pictures of one shape by each other much faster than numpy these.
+    return np.asarray(cv2.divide(posterior, cv2.transform(posterior, np.ones((len(PARTS),) * 2, np.float32))))
 
 
 def _below_chin(sample: LabelSample) -> Float32[np.ndarray, "height width"]:

@@ -25,6 +25,8 @@ class DetectedFace(NamedTuple):
     no coefficient of the model."""
     appearance: Float[np.ndarray, "bins"] | None = None
     """The face's colours, by which one person is told from another; see `face_appearance`."""
+    eyes: UInt8[np.ndarray, "2 36 48 3"] | None = None
+    """What the eyes look like; see `eye_pictures`."""
 
 
 class LandmarkDetector(Protocol):

@@ -1,12 +1,13 @@
 """How much of each pixel is the person: a soft matte that follows the picture's edges and does not flicker."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from tracking.background import BackgroundPlate
 from tracking.guided_filter import GuidedFilter
@@ -57,7 +58,7 @@ class MatteConfig:
     """Radius of the guided filter: how wide a soft edge may be."""
     edge_smoothness: float = 1e-4
     """Variance, for colours in [0, 1], below which the guided filter takes the picture for flat."""
-    color_trust: float = 0.5
+    color_trust: float = 0.35
     """How much colour, rather than the first guess, decides about undecided pixels."""
     black_point: float = 0.1
     """What is below becomes 0."""
@@ -67,7 +68,7 @@ class MatteConfig:
 
 def refine_matte(
     image: UInt8[np.ndarray, "height width 3"],
-    guess: Float32[np.ndarray, "height width"],
+    guess: Float32[np.ndarray, "rows columns"],
     face: Bool[np.ndarray, "height width"],
     face_height: float,
     config: MatteConfig,
@@ -76,12 +77,12 @@ def refine_matte(
     """Sharpen a first guess by colour and by the picture's edges, and keep only the person that the face belongs to.
 
     Args:
-        guess: how likely each pixel shows a person, in [0, 1].
+        guess: how likely each pixel shows a person, in [0, 1], in a picture of any size.
         face: what is surely the followed person.
         face_height: pixels.
         plate: what is known of the background, if anything is yet.
     """
-    height, width = guess.shape
+    height, width = face.shape
     size, scale = fit_within(width, height, WORKING_SIZE)
     colors = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     guess = cv2.resize(guess, size, interpolation=cv2.INTER_AREA)
@@ -138,36 +139,56 @@ def _decide_by_color(
 
     The background's colours are those nearby in this frame and, where the plate knows it, that of this very place.
     """
-    person, person_known = _log_likelihood(colors, guess > 0.95, where, reach)
-    scene, scene_known = _log_likelihood(colors, guess < 0.05, where, reach)
+    # The colours around a pixel are much the same as around its neighbour: half the size will do.
+    height, width = where.shape
+    half = (max(1, width // 2), max(1, height // 2))
+    planes = cv2.split(cv2.resize(colors, half, interpolation=cv2.INTER_AREA))
+    rows, columns = np.nonzero(where)
+    places = rows * half[1] // height * half[0] + columns * half[0] // width
+    chosen = colors[rows, columns]
+    person, person_known = _log_likelihood(planes, guess > 0.95, chosen, places, reach)
+    scene, scene_known = _log_likelihood(planes, guess < 0.05, chosen, places, reach)
     if plate is not None:
-        size = (where.shape[1], where.shape[0])
-        spread = cv2.resize(plate.spread, size, interpolation=cv2.INTER_NEAREST)[where]
+        spread = cv2.resize(plate.spread, (width, height), interpolation=cv2.INTER_NEAREST)[where]
         known = np.isfinite(spread)
         variance = np.where(known, spread, 1.0) ** 2 + PLATE_NOISE**2
-        scenery = cv2.resize(plate.image, size, interpolation=cv2.INTER_AREA)[where].astype(np.float32) / 255
-        difference = colors[where] - scenery
+        scenery = cv2.resize(plate.image, (width, height), interpolation=cv2.INTER_AREA)[where].astype(np.float32) / 255
+        difference = chosen - scenery
         same_place = -0.5 * np.einsum("pc,pc->p", difference, difference) / variance - 1.5 * np.log(variance)
         scene = np.where(scene_known & known, np.logaddexp(scene, same_place), np.where(known, same_place, scene))
         scene_known = scene_known | known
     likelihood = 1 / (1 + np.exp(np.clip(scene - person, -20, 20)))
-    return np.where(person_known & scene_known, likelihood, guess[where]).astype(np.float32)
+    return np.where(person_known & scene_known, likelihood, guess[rows, columns]).astype(np.float32)
 
 
 def _log_likelihood(
-    colors: Float32[np.ndarray, "height width 3"],
+    planes: Sequence[Float32[np.ndarray, "half_height half_width"]],
     sure: Bool[np.ndarray, "height width"],
-    where: Bool[np.ndarray, "height width"],
+    chosen: Float32[np.ndarray, "pixels 3"],
+    places: Int64[np.ndarray, "pixels"],
     reach: int,
 ) -> tuple[Float32[np.ndarray, "pixels"], Bool[np.ndarray, "pixels"]]:
-    """How well each chosen pixel's colour fits that of the sure pixels around it, and where there are any."""
-    window = (2 * reach + 1, 2 * reach + 1)
-    weight = sure.astype(np.float32)[..., None]
-    weighted = colors * weight
-    sums = cv2.blur(np.concatenate([weighted, weighted * colors, weight], axis=-1), window)[where]
-    support = sums[:, 6]
-    moments = sums[:, :6] / np.maximum(support, 1e-6)[:, None]
-    mean = moments[:, :3]
-    variance = np.maximum(moments[:, 3:] - mean**2, 0) + COLOR_NOISE**2
-    fit = ((colors[where] - mean) ** 2 / variance) @ np.full(3, -0.5, np.float32) - 0.5 * np.log(variance.prod(axis=-1))
-    return fit, support > 1e-3
+    """How well each chosen pixel's colour fits that of the sure pixels around it, and where there are any.
+
+    Args:
+        planes: the colours' channels at half the size.
+        sure: at full size.
+        places: the chosen pixels' positions in the flattened planes.
+        reach: half the window's side, in pixels of the full size.
+    """
+    window = (2 * max(1, reach // 2) + 1,) * 2
+    half = planes[0].shape[::-1]
+    weight = (cv2.resize(sure.astype(np.float32), half, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
+    support = cv2.blur(weight, window)
+    share = 1 / np.maximum(support, 1e-6)
+    fit = np.zeros(len(places), np.float32)
+    volume = np.ones(len(places), np.float32)
+    for channel, plane in enumerate(planes):
+        weighted = cv2.multiply(plane, weight)
+        mean = cv2.blur(weighted, window) * share
+        variance = np.maximum(cv2.blur(cv2.multiply(weighted, plane), window) * share - mean * mean, 0)
+        spread = variance.ravel()[places] + np.float32(COLOR_NOISE**2)
+        difference = chosen[:, channel] - mean.ravel()[places]
+        fit -= 0.5 * difference * difference / spread
+        volume *= spread
+    return fit - 0.5 * np.log(volume), support.ravel()[places] > 1e-3

@@ -1,13 +1,18 @@
 """MediaPipe's bundled models, behind one import and without their noise."""
 
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+UNUSED_IMPORTS = ("matplotlib", "matplotlib.pyplot", "sounddevice")
+"""What MediaPipe imports for its drawings and its microphone: two thirds of the 1.5 s that its own import takes."""
 
 
 def load_solutions() -> Any:
@@ -19,11 +24,40 @@ def load_solutions() -> Any:
     # glog writes what is below this level (2: errors) to standard error.
     os.environ.setdefault("GLOG_minloglevel", "2")
     try:
-        with silenced_native_log():
+        with silenced_native_log(), imported_when_used(*UNUSED_IMPORTS):
             from mediapipe.python import solutions
     except ImportError as error:
         raise ImportError("Tracking needs MediaPipe with its bundled models: pip install mediapipe==0.10.9") from error
     return solutions
+
+
+@contextlib.contextmanager
+def imported_when_used(*names: str) -> Iterator[None]:
+    """Whoever imports these modules meanwhile gets stand-ins that import the real ones once something of them is used.
+
+    Modules that are loaded already, or not installed, are left as they are.
+    """
+    stand_ins: dict[str, ModuleType] = {}
+    for name in names:
+        package, _, part = name.partition(".")
+        if name not in sys.modules and (package in stand_ins or importlib.util.find_spec(package) is not None):
+            stand_ins[name] = sys.modules[name] = _StandIn(name)
+            if package in stand_ins and part:
+                setattr(stand_ins[package], part, stand_ins[name])
+    try:
+        yield
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+
+
+class _StandIn(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        # The import system's own questions do not count as use.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def start_quietly(make_solution: Callable[[], Any]) -> Any:

@@ -67,7 +67,10 @@ def blend(maps: Maps, neighbors: Sequence[tuple[Neighbor, Maps]]) -> Maps:
     total, weights = maps.copy(), np.ones(maps.shape[:2], dtype=np.float32)
     for neighbor, others in neighbors:
         warped, weight = neighbor.warp(others)
-        total += warped * (weight if maps.ndim == 2 else weight[..., None])
+        if maps.ndim == 2:
+            cv2.accumulateProduct(warped, weight, total)
+        else:
+            total += warped * weight[..., None]
         weights += weight
     return total / (weights if maps.ndim == 2 else weights[..., None])
 

@@ -73,26 +73,29 @@ def local_likelihoods(lab: Colors, weights: Posterior, reach: int) -> tuple[Post
     colors = lab.astype(np.float32) / 255
     half = (max(1, width // 2), max(1, height // 2))
     window = (2 * max(1, reach // 2) + 1,) * 2
-    small, small_weights = (cv2.resize(picture, half, interpolation=cv2.INTER_AREA) for picture in (colors, weights))
+    small, small_weights = (
+        cv2.split(cv2.resize(picture, half, interpolation=cv2.INTER_AREA)) for picture in (colors, weights)
+    )
     channels = cv2.split(colors)
+
+    def enlarged(plane: np.ndarray) -> Float32[np.ndarray, "height width"]:
+        return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR))
+
     likelihoods, support = [], []
-    for part in range(len(PARTS)):
-        weight = small_weights[..., part : part + 1]
-        weighted = small * weight
-        sums = cv2.blur(np.concatenate([weighted, weighted * small, weight], axis=-1), window)
-        share = sums[..., 6:]
-        moments = sums[..., :6] / np.maximum(share, 1e-6)
-        mean = moments[..., :3]
-        variance = np.maximum(moments[..., 3:] - mean**2, 0) + LEAST_DEVIATION**2
-        scale = BIN_VOLUME / np.sqrt((2 * np.pi) ** 3 * variance.prod(axis=-1, keepdims=True))
-        normal = np.concatenate([mean, -0.5 / variance, scale, share], axis=-1)
-        *values, scale, share = cv2.split(cv2.resize(normal, (width, height), interpolation=cv2.INTER_LINEAR))
-        fit = sum(
-            (channel - mean) ** 2 * factor
-            for channel, mean, factor in zip(channels, values[:3], values[3:], strict=True)
-        )
-        likelihoods.append(scale * cv2.exp(np.asarray(fit, np.float32)))
-        support.append(share)
+    for weight in small_weights:
+        share = cv2.blur(weight, window)
+        inverse = 1 / np.maximum(share, 1e-6)
+        fit, volume = np.zeros((height, width), np.float32), np.full(half[::-1], (2 * np.pi) ** 3, np.float32)
+        for channel, plane in zip(channels, small, strict=True):
+            weighted = cv2.multiply(plane, weight)
+            mean = cv2.blur(weighted, window) * inverse
+            variance = cv2.blur(cv2.multiply(weighted, plane), window) * inverse - mean * mean
+            variance = np.maximum(variance, 0) + np.float32(LEAST_DEVIATION**2)
+            difference = cv2.subtract(channel, enlarged(mean))
+            fit += cv2.multiply(cv2.multiply(difference, difference), enlarged(-0.5 / variance))
+            volume *= variance
+        likelihoods.append(cv2.multiply(enlarged(BIN_VOLUME / np.sqrt(volume)), cv2.exp(fit)))
+        support.append(enlarged(share))
     return cv2.merge(likelihoods), cv2.merge(support)
 
 

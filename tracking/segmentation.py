@@ -4,7 +4,8 @@ Two passes. The first looks at frames spread over the clip, and learns the plate
 The second goes through all frames in order, each steadied by its neighbours.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from tracking.background import BackgroundPlate, background_plate
 from tracking.face_regions import FACE_OVAL, HeadFrame, inside
 from tracking.label_map import label_pixels
 from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_parts
-from tracking.matting import MatteConfig, PersonSegmenter, fit_within, refine_matte, shared_segmenter
+from tracking.matting import WORKING_SIZE, MatteConfig, PersonSegmenter, fit_within, refine_matte, shared_segmenter
 from tracking.motion_blend import MotionBlend, Neighbor, blend
 from tracking.part_places import Posterior
 from tracking.spread_evenly import spread_evenly
@@ -61,12 +62,41 @@ class Segmentation(NamedTuple):
     """What `tracking.torso_flow.follow_torso` needs of the frame."""
 
 
+class Sample(NamedTuple):
+    """What is learned from."""
+
+    frame: PortraitFrame
+    matte: UInt8[np.ndarray, "height width"]
+    """From 0 to 255."""
+
+
 @dataclass(frozen=True)
 class ClipAppearance:
     """What the first pass learned."""
 
     plate: BackgroundPlate
     parts: PartModel
+
+
+def learn_from(samples: Sequence[Sample], config: SegmentationConfig) -> ClipAppearance:
+    """What is behind the person, and what the person's parts look like: one beside the other, in two threads."""
+    face_height = float(np.median([HeadFrame.of(sample.frame.landmarks).face_height for sample in samples]))
+    with ThreadPoolExecutor(1) as beside:
+        plate = beside.submit(
+            background_plate,
+            [sample.frame.image for sample in samples],
+            [sample.matte for sample in samples],
+            margin=max(2, round(config.plate_margin * face_height)),
+        )
+        chosen = [samples[i] for i in spread_evenly(len(samples), config.label_samples)]
+        parts = learn_parts(
+            [
+                shrink_sample(sample.frame, sample.matte.astype(np.float32) / 255, config.label_size)
+                for sample in chosen
+            ],
+            config.labeling,
+        )
+        return ClipAppearance(plate.result(), parts)
 
 
 class PortraitSegmenter:
@@ -76,22 +106,13 @@ class PortraitSegmenter:
         self.config = config or SegmentationConfig()
         self._person = person or shared_segmenter()
 
-    def learn(self, samples: Iterable[PortraitFrame]) -> ClipAppearance:
+    def learn(self, frames: Iterable[PortraitFrame]) -> ClipAppearance:
         """Learn from frames spread over the clip, at most `plate_samples` of which should be given."""
-        frames, mattes = [], []
-        for frame in samples:
-            frames.append(frame)
-            mattes.append(np.rint(255 * self._matte(frame)).astype(np.uint8))
-        face_height = float(np.median([HeadFrame.of(frame.landmarks).face_height for frame in frames]))
-        plate = background_plate(
-            [frame.image for frame in frames], mattes, margin=max(2, round(self.config.plate_margin * face_height))
-        )
-        chosen = spread_evenly(len(frames), self.config.label_samples)
-        parts = learn_parts(
-            [shrink_sample(frames[i], mattes[i].astype(np.float32) / 255, self.config.label_size) for i in chosen],
-            self.config.labeling,
-        )
-        return ClipAppearance(plate, parts)
+        return learn_from([self.sample(frame) for frame in frames], self.config)
+
+    def sample(self, frame: PortraitFrame) -> "Sample":
+        """A frame to learn from, cut out by itself."""
+        return Sample(frame, np.rint(255 * self._matte(frame)).astype(np.uint8))
 
     def segment(
         self,
@@ -131,7 +152,9 @@ class PortraitSegmenter:
     def _matte(self, frame: PortraitFrame, plate: BackgroundPlate | None = None) -> Float32[np.ndarray, "height width"]:
         height, width = frame.image.shape[:2]
         face = inside(frame.landmarks, FACE_OVAL, width, height)
-        guess = self._person.segment(frame.image)
+        # The models see 256 pixels at most, and larger pictures would only make them slower.
+        size, _ = fit_within(width, height, WORKING_SIZE)
+        guess = self._person.segment(np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)))
         face_height = HeadFrame.of(frame.landmarks).face_height
         return refine_matte(frame.image, guess, face, face_height, self.config.matte, plate)
 

@@ -8,6 +8,7 @@ import tyro
 from tracking.choose_detector import DetectorConfig
 from tracking.crop import CropConfig
 from tracking.errors import UserError
+from tracking.eyelids import EyelidConfig
 from tracking.face_linking import FaceLinkingConfig
 from tracking.fitting import FitConfig
 from tracking.frame_quality import FrameQualityConfig
@@ -47,6 +48,7 @@ class TrackConfig:
     shots: ShotConfig = field(default_factory=ShotConfig)
     auto_crop: CropConfig = field(default_factory=CropConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    eyelids: EyelidConfig = field(default_factory=EyelidConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)
     torso: TorsoConfig = field(default_factory=TorsoConfig)

@@ -12,15 +12,17 @@ from jaxtyping import Float
 from tracking.background import BackgroundKind
 from tracking.cameras import rigid_inverse
 from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write_png
-from tracking.clip_pictures import PictureRecord, PictureSource, learn_appearance, make_pictures, picture_stretches
+from tracking.clip_pictures import PictureRecord, PictureSource, cut_samples, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
+from tracking.eyelids import refine_blinks
 from tracking.face_completion import completed
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_look import FaceLook
 from tracking.face_search import (
     STRETCH_FRAMES,
     find_faces,
+    load_models,
     never_moves,
     require_enough_frames,
     require_followed,
@@ -32,7 +34,8 @@ from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.frames_in_order import FramesInOrder, NumberedFrames
 from tracking.photometric import refine_fit
-from tracking.segmentation import ClipAppearance
+from tracking.segmentation import ClipAppearance, learn_from
+from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
 from tracking.track_config import TrackConfig
@@ -45,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 DECODING_MEMORY = 1_000_000_000
 """Bytes that the decoders of all workers together may take."""
+LEARNING = "Learning hair, skin and background"
 DECODER_FRAMES = 24
 """About how many frames a decoder holds."""
 
@@ -71,6 +75,9 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
     source = reader.properties
     stated = stated_crop(config.crop, source.width, source.height, config.size)
     with Workers(worker_count(config, source)) as workers:
+        # The processes load their models while this one looks through the video.
+        for _ in range(workers.count):
+            workers.start(load_models, config.detector)
         survey = workshop.once("survey", lambda: survey_video(reader, config, new_bar("Reading", _expected(reader))))
         shot = workshop.once("shot", lambda: choose_shot(reader, survey, config))
         if len(survey.shots) > 1:
@@ -191,23 +198,25 @@ def _begin_learning(
     """Learn what person and background look like, beside the fit if there are processes for both."""
     if workshop.is_kept("appearance"):
         return lambda: workshop.kept("appearance")
-    rows = np.flatnonzero(face.tracked)
-    arguments = (pictures, shot.start + rows, face.landmarks[rows], config.segmentation, _threads(workers))
-    if workers.count == 1:
-        return lambda: workshop.once(
-            "appearance",
-            lambda: learn_appearance(
-                new_bar("Learning hair, skin and background", min(len(rows), config.segmentation.plate_samples)),
-                *arguments,
-            ),
-        )
-    result = workers.start(learn_appearance, *arguments)
+    tracked = np.flatnonzero(face.tracked)
+    rows = tracked[spread_evenly(len(tracked), config.segmentation.plate_samples)]
+    parts = [part for part in np.array_split(rows, workers.count) if len(part)]
+    work = [
+        (pictures, shot.start + part, face.landmarks[part], config.segmentation, _threads(workers)) for part in parts
+    ]
+    begun = [workers.start(cut_samples, *arguments) for arguments in work] if workers.count > 1 else []
 
     def finish() -> ClipAppearance:
-        # What is left of it once the fit is done.
-        advance = new_bar("Learning hair, skin and background", 1)
-        learned = workshop.once("appearance", result)
-        advance(1)
+        # With several processes: what is left of it once the fit is done.
+        advance = new_bar(LEARNING, 1 if begun else len(rows))
+
+        def learn() -> ClipAppearance:
+            cut = [part() for part in begun] or [cut_samples(advance, *arguments) for arguments in work]
+            return learn_from([sample for samples in cut for sample in samples], config.segmentation)
+
+        learned = workshop.once("appearance", learn)
+        if begun:
+            advance(1)
         return learned
 
     return finish
@@ -226,7 +235,7 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         advance(now - told)
         told = now
 
-    return fit_head(
+    fit = fit_head(
         face.landmarks,
         face.tracked,
         crop.image_width,
@@ -236,6 +245,7 @@ def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, 
         center=(float(center[0]), float(center[1])),
         expression_scores=face.expression_scores,
     )
+    return fit if face.eyes is None else refine_blinks(fit, face.landmarks, face.eyes, config.eyelids)
 
 
 def _refine(

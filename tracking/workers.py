@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from tracking.errors import ResumableError
 
@@ -56,7 +57,13 @@ class Workers:
         """
         self.count = count
         self._pool: ProcessPoolExecutor | None = None
+        self._resources = contextlib.ExitStack()
+        # There is a process for every core. The algebra's own threads would wait for each other in circles, on cores
+        # that other processes need; and with one process results are to be the same as with several.
+        self._resources.enter_context(threadpool_limits(1, user_api="blas"))
         if count > 1:
+            # In force from the first submitted work on, which is when a process starts.
+            self._resources.enter_context(_environment(OPENBLAS_NUM_THREADS="1"))
             context = multiprocessing.get_context("spawn")
             self._stop = context.Event()
             self._done = context.Value("q", 0)
@@ -107,6 +114,19 @@ class Workers:
         if self._pool is not None:
             self._stop.set()
             self._pool.shutdown(cancel_futures=True)
+        self._resources.close()
+
+
+@contextlib.contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile; what the user has set stays."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _ignore_progress(count: int) -> None:

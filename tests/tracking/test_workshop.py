@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from tracking.clip import write_png
 from tracking.errors import ResumableError, UserError
@@ -153,3 +154,18 @@ def test_a_mistake_in_a_worker_is_the_users(count: int, count_letters: Callable[
 def test_a_worker_that_is_killed_is_noticed(count_letters: Callable[..., int]) -> None:
     with pytest.raises(ResumableError, match="--workers 1; it goes on where it stopped"), Workers(2) as workers:
         list(workers.run(count_letters, {0: ("crash",), 1: ("word",)}, lambda done: None))
+
+
+def test_workers_leave_the_process_as_it_was(
+    count_letters: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blas_threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    before = blas_threads()
+    with Workers(2) as workers:
+        assert set(blas_threads()) == {1}
+        assert workers.start(count_letters, "threads")() == 7
+    assert blas_threads() == before
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
