@@ -61,15 +61,20 @@ WAYS: dict[str, tuple[ConsistencyName, NoiseName]] = {
     "shared noise": ("none", "shared"),
     "warped noise": ("none", "warped"),
     "cross-frame": ("cross-frame", "per-frame"),
+    "cross-frame, shared noise": ("cross-frame", "shared"),
     "cross-frame, warped noise": ("cross-frame", "warped"),
     "tokenflow": ("tokenflow", "per-frame"),
+    "tokenflow, shared noise": ("tokenflow", "shared"),
     "tokenflow, warped noise": ("tokenflow", "warped"),
+    "surface aggregation": ("none", "per-frame"),
+    "surface aggregation, shared noise": ("none", "shared"),
+    "surface aggregation, warped noise": ("none", "warped"),
 }
 """What ties the frames together, and what sampling begins with."""
 TARGET, AUTOENCODER = "own target", "autoencoder"
 SURFACE = "surface aggregation"
-"""Frame by frame, then once more from what these edits agree on."""
-ALL_WAYS = (TARGET, AUTOENCODER, *WAYS, SURFACE)
+"""Ways of this name edit frame by frame, then once more from what these edits agree on."""
+ALL_WAYS = (TARGET, AUTOENCODER, *WAYS)
 REPORTED = (
     "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
     "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
@@ -190,7 +195,7 @@ class Comparison:
             return AutoencodedTarget(self.model)
         if way not in ALL_WAYS:
             raise UserError(f"There is no way '{way}': choose of {', '.join(ALL_WAYS)}.")
-        consistency, noise = WAYS.get(way, ("none", "per-frame"))
+        consistency, noise = WAYS[way]
         settings = diffusion_settings(self.arguments)
         config = EditorConfig("instruct-pix2pix", consistency=consistency, noise=noise, anchors=self.arguments.anchors)
         return make_editor(config, settings, self.model, InstructPix2Pix(settings, self.model))
@@ -201,9 +206,9 @@ class Comparison:
         # What the teacher makes of the whole frame is what the fit is measured with; it needs no larger picture.
         framed = editor
         if way != TARGET:
-            inner = SurfaceAggregatedEditor(editor) if way == SURFACE else editor
+            inner = SurfaceAggregatedEditor(editor) if way.startswith(SURFACE) else editor
             framed = HeadWindowEditor(inner, HeadWindow.of_clip(self.clip, frames, SIZE))
-        batch = len(frames) if way == SURFACE else self.arguments.frames_at_once
+        batch = len(frames) if way.startswith(SURFACE) else self.arguments.frames_at_once
         edits: dict[int, Picture] = {}
         for first in track(range(0, len(frames), batch), "Editing"):
             members = frames[first : first + batch]

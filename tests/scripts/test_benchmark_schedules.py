@@ -38,7 +38,9 @@ def test_means_leave_out_what_is_missing() -> None:
 def test_what_cannot_be_measured_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no way 'guess'"):
         check(Arguments(tmp_path, tmp_path, ways=("guess",)))
-    with pytest.raises(UserError, match="--editor-model"):
-        check(Arguments(tmp_path, tmp_path, ways=("edit_then_fit_tokenflow",)))
+    for way in ("edit_then_fit_tokenflow", "edit_then_fit_warped_noise"):
+        with pytest.raises(UserError, match="--editor-model"):
+            check(Arguments(tmp_path, tmp_path, ways=(way,)))
+    untied = tuple(way for way, one in WAYS.items() if (one.consistency, one.noise) == ("none", "auto"))
     with pytest.raises(UserError, match="no finished run"):
-        check(Arguments(tmp_path, tmp_path, ways=tuple(way for way, one in WAYS.items() if one.consistency == "none")))
+        check(Arguments(tmp_path, tmp_path, ways=untied))

@@ -205,8 +205,19 @@ def test_the_reference_gets_the_sum_of_its_own_fine_cells() -> None:
     torch.testing.assert_close(reference, expected)
 
 
-def test_what_is_new_gets_noise_of_its_own() -> None:
-    """Fully unknown: only the frame's own generator counts."""
-    fine, other, own = (torch.randn(4, 64, 64, generator=generator) for generator in generators(3))
+def test_what_is_new_gets_the_second_noise() -> None:
+    """Fully unknown: the first does not count."""
+    fine, other, second = (torch.randn(4, 64, 64, generator=generator) for generator in generators(3))
     cells, unknown = torch.arange(64 * 64).view(64, 64), torch.zeros(64, 64, dtype=torch.bool)
-    assert torch.equal(gather(fine, own, cells, unknown), gather(other, own, cells, unknown))
+    assert torch.equal(gather(fine, second, cells, unknown), gather(other, second, cells, unknown))
+
+
+def test_frames_that_show_the_same_get_the_same_noise_even_of_what_the_first_did_not_show() -> None:
+    """Noise of every frame's own, in the half of the picture that the reference does not show, was most of the flicker
+    of a turned head."""
+    turned, asked = head(0.5), generators(3)
+    noises = WarpedNoise(3).draw(SHAPE, asked, [head(-0.4), turned, turned])
+    assert torch.equal(noises[1], noises[2])
+    assert not torch.equal(noises[0], noises[1])
+    later = [torch.randn(4, generator=generator) for generator in asked]
+    assert torch.equal(later[0], later[1]) and torch.equal(later[0], later[2])
