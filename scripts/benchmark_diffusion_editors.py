@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from head_window import HeadWindow, HeadWindowEditor
@@ -30,14 +29,13 @@ from rich.progress import track
 from rich.table import Table
 from suite_clips import beginning, clip_name
 from suite_pictures import write_sheet
-from suite_summary import in_region
 from surface_aggregated_editor import SurfaceAggregatedEditor
+from way_measures import means, way_measures
 
-from evaluation.editing_alone import edit_alone, editor_target
+from evaluation.editing_alone import edit_alone
 from evaluation.measurement import Picture
-from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.measuring import MeasuringConfig
 from evaluation.methods import pasted
-from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
@@ -75,13 +73,6 @@ TARGET, AUTOENCODER = "own target", "autoencoder"
 SURFACE = "surface aggregation"
 """Ways of this name edit frame by frame, then once more from what these edits agree on."""
 ALL_WAYS = (TARGET, AUTOENCODER, *WAYS)
-REPORTED = (
-    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
-    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
-    "lip_aperture_correlation", "expression_error", "face_found_share",
-)  # fmt: skip
-IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
-"""Those of them that are taken inside the prompt's region."""
 SIZE = 256
 """Pixels along a side of what the editor was trained on."""
 WORKING_SIZE = 320
@@ -171,12 +162,13 @@ class Comparison:
         edits = self._edited(editor, way)
         seconds = time.process_time() - begun
         self._write(edits, video)
+        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
         found = {
             "clip": self.name,
             "prompt": str(self.prompt),
             "way": way,
             "frames": len(self.clip.frames),
-            "measures": self._measures(video, way),
+            "measures": way_measures(self.clip, video, way, self.prompt, config),
             "network_evaluations": editor.network_evaluations if isinstance(editor, DiffusionEditor) else 0,
             "processor_seconds": round(seconds, 1),
         }
@@ -230,18 +222,6 @@ class Comparison:
                     image = pasted(self.clip, frame.index, image, (edits[frame.index], None), plate)
                 writer.write(image, frame.timestamp)
         partial.replace(video)
-
-    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
-        target = editor_target(OfflineEditor(), self.prompt, self.clip)
-        question = EditQuestion(self.prompt.region, expression_names=self.clip.track.expression_names)
-        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
-        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
-        evaluation = measure(self.clip, EditedVideo(video, way, target=target), metrics, config)
-        found = {}
-        for name in REPORTED:
-            value = evaluation.value(in_region(name, self.prompt.region) if name in IN_REGION else name)
-            found[name] = round(value, 5) if np.isfinite(value) else None
-        return found
 
     def _video(self, way: str) -> Path:
         return self._folder / f"{way.replace(', ', '-').replace(' ', '-')}.mp4"
@@ -303,22 +283,6 @@ def settings_of(arguments: Arguments) -> dict[str, Any]:
     """What the results depend on, beside clip, prompt and weights."""
     unlike = ("clips", "prompts", "ways", "model", "threads", "sheets", "work", "output")
     return {name: value for name, value in asdict(arguments).items() if name not in unlike}
-
-
-def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Over clips and prompts, for every way; a measure that is missing somewhere is left out there."""
-    found: dict[str, dict[str, float | None]] = {}
-    for way in dict.fromkeys(result["way"] for result in results):
-        ours = [result for result in results if result["way"] == way]
-        rows = [
-            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
-            for result in ours
-        ]
-        found[way] = {}
-        for name in rows[0]:
-            values = [row[name] for row in rows if row[name] is not None]
-            found[way][name] = round(float(np.mean(values)), 4) if values else None
-    return found
 
 
 def as_table(found: dict[str, dict[str, float | None]]) -> Table:

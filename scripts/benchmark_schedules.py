@@ -2,6 +2,7 @@
 
     python scripts/benchmark_schedules.py demo/clip --reconstruction RUN --ways frame_by_frame iterative edit_then_fit
 
+    own_target              what edits are compared with, frame by frame: the flicker that so strong an edit has anyway
     frame_by_frame          every frame edited by itself, and no avatar
     instruct_nerf2nerf      iterative dataset update as published but for its pace: 1,500 edits in `--steps-of-in2n`
     iterative               every frame first, then one every ten steps at falling noise levels
@@ -31,7 +32,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from head_window import HeadWindow, HeadWindowEditor
@@ -41,12 +41,10 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 from suite_clips import clip_name
 from suite_pictures import write_sheet
-from suite_summary import in_region, rounded
+from way_measures import means, way_measures
 
-from evaluation.editing_alone import editor_target
-from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.measuring import MeasuringConfig
 from evaluation.methods import METHODS, CountingEditor, EditingTask
-from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.choose_schedule import ScheduleConfig, ScheduleName
 from stage1_edit.consistency import ConsistencyName
@@ -63,14 +61,7 @@ from stage2_nerf.style_training import StyleTrainingConfig
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 
-REPORTED = (
-    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
-    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
-    "expression_error", "lip_aperture_correlation", "face_found_share",
-)  # fmt: skip
-IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
-"""Those of them that are taken inside the prompt's region."""
-FRAME_BY_FRAME, IN2N = "frame_by_frame", "instruct_nerf2nerf"
+OWN_TARGET, FRAME_BY_FRAME, IN2N = "own_target", "frame_by_frame", "instruct_nerf2nerf"
 
 
 @dataclass(frozen=True)
@@ -84,6 +75,7 @@ class Way:
 
 
 WAYS: dict[str, Way] = {
+    OWN_TARGET: Way(),
     FRAME_BY_FRAME: Way(),
     IN2N: Way("iterative"),
     "iterative": Way("iterative"),
@@ -126,7 +118,7 @@ class Arguments:
     """The folder of a finished run that has reconstructed it."""
     prompts: tuple[str, ...] = ("hair: make it silver", "turn the person into a bronze statue")
     """That the offline editor understands, too."""
-    ways: tuple[str, ...] = (FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
+    ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
     """Which of them."""
     style_steps: int = 500
     """Training steps of a style."""
@@ -210,14 +202,14 @@ class Comparison:
         editor, task = self._task(way, folder)
         video = folder / "video.mp4"
         begun = time.process_time()
-        METHODS["per_frame" if way == FRAME_BY_FRAME else "ours"](task, video)
+        METHODS["per_frame" if way in (OWN_TARGET, FRAME_BY_FRAME) else "ours"](task, video)
         seconds = time.process_time() - begun
         found = {
             "clip": self.clip_name,
             "frames": len(self.clip.frames),
             "prompt": str(self.prompt),
             "way": way,
-            "measures": self._measures(video, way),
+            "measures": way_measures(self.clip, video, way, self.prompt, MeasuringConfig(self.arguments.size)),
             "edits": editor.evaluations,
             "network_evaluations": editor.network_evaluations,
             "processor_seconds": round(seconds, 1),
@@ -236,7 +228,7 @@ class Comparison:
             pace = max(1, steps // self.arguments.edits_of_in2n)
             schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
         training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
-        editor = CountingEditor(self._editor(chosen))
+        editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen))
         task = EditingTask(
             *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),
             style_steps=steps,
@@ -253,17 +245,6 @@ class Comparison:
         editor = make_editor(config, settings, self.network, InstructPix2Pix(settings, self.network))
         frames = [int(frame) for frame in self.clip.frames]
         return HeadWindowEditor(editor, HeadWindow.of_clip(self.clip, frames, self.arguments.model.size))
-
-    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
-        target = editor_target(OfflineEditor(), self.prompt, self.clip)
-        question = EditQuestion(self.region, expression_names=self.clip.track.expression_names)
-        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
-        edited = EditedVideo(video, way, target=target)
-        evaluation = measure(self.clip, edited, metrics, MeasuringConfig(self.arguments.size))
-        return {
-            name: rounded(evaluation.value(in_region(name, self.region) if name in IN_REGION else name))
-            for name in REPORTED
-        }
 
     def _folder(self, way: str) -> Path:
         """Where a way's results are kept; other settings have another place."""
@@ -330,20 +311,6 @@ def main(arguments: Arguments) -> None:
     write_measurements(arguments.output, measurements)
     CONSOLE.print(as_table(results))
     CONSOLE.print(f"Wrote {arguments.output}.", soft_wrap=True)
-
-
-def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of every way over the prompts; a measure that is missing for one is left out there."""
-    found: dict[str, dict[str, float]] = {}
-    for way in dict.fromkeys(result["way"] for result in results):
-        rows = [
-            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
-            for result in results
-            if result["way"] == way
-        ]
-        values = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
-        found[way] = {name: round(float(np.mean(known)), 5) for name, known in values.items() if known}
-    return found
 
 
 def as_table(results: Sequence[dict[str, Any]]) -> Table:

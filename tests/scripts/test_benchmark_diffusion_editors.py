@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmark_diffusion_editors import ALL_WAYS, Arguments, as_table, diffusion_settings, means, settings_of
+from benchmark_diffusion_editors import ALL_WAYS, Arguments, as_table, diffusion_settings, settings_of
+from way_measures import means
 
 
 def result(way: str, flicker: float | None, evaluations: int) -> dict:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmark_schedules import WAYS, Arguments, CountedAsDiffusion, check, means
+from benchmark_schedules import WAYS, Arguments, CountedAsDiffusion, check
 
 from stage1_edit.editing_cost import network_behind
 from stage1_edit.editor import EditRequest
@@ -25,14 +25,6 @@ def test_an_editor_without_a_network_is_counted_as_instruct_pix2pix() -> None:
     editor.edit([ask(1.0, False), ask(0.3, False), ask(0.3, True)])
     assert editor.network_evaluations == 60 + 60 + 18
     assert network_behind(editor) is editor, "a schedule takes it for what it stands for"
-
-
-def test_means_leave_out_what_is_missing() -> None:
-    rows = [
-        {"way": "a", "measures": {"x": 1.0, "y": None}, "network_evaluations": 10, "processor_seconds": 1.0},
-        {"way": "a", "measures": {"x": 3.0, "y": 5.0}, "network_evaluations": 20, "processor_seconds": 2.0},
-    ]
-    assert means(rows) == {"a": {"x": 2.0, "y": 5.0, "network_evaluations": 15.0, "processor_seconds": 1.5}}
 
 
 def test_what_cannot_be_measured_is_refused_before_any_work(tmp_path: Path) -> None:
