@@ -21,7 +21,8 @@ FINENESS = 4
 
 
 class WarpedNoise:
-    """One noise for the clip, carried from the first frame that is edited into the others by the track.
+    """One noise for the clip, carried from the first frame that is edited into the others by the track;
+    pictures of another size, such as heads cut out, have their own.
 
     Where neither frame shows the person, the noise stands still. What the first frame did not show has a second noise,
     that stands still as well: a new one in every frame would be what flickers most.
@@ -29,7 +30,8 @@ class WarpedNoise:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._reference: FrameGeometry | None = None
+        # Whole frames and cut-out heads have one each: looked up in a smaller picture, noise would be enlarged.
+        self._references: dict[tuple[float, int, int], FrameGeometry] = {}
 
     def draw(
         self,
@@ -46,17 +48,17 @@ class WarpedNoise:
         device = generators[0].device
         drawing = torch.Generator(device).manual_seed(self.seed)
         fine, second = (gaussian((channels, *fine_size), drawing) for _ in range(2))
-        if self._reference is None:
-            self._reference = next((known for known in geometry if known is not None), None)
         noises = []
         # Schedulers that add noise at every step add the same to all frames.
         later = int(torch.randint(2**62, (), generator=drawing, device=device))
         for generator, here in zip(generators, geometry, strict=True):
             generator.manual_seed(later)
-            if here is None or self._reference is None:
+            if here is None:
                 cells, known = np.arange(fine[0].numel()).reshape(fine_size), np.ones(fine_size, bool)
             else:
-                cells, known = source_cells(here, self._reference, fine_size)
+                camera = here.intrinsics
+                scale = camera.focal_length, camera.width, camera.height
+                cells, known = source_cells(here, self._references.setdefault(scale, here), fine_size)
             noises.append(gather(fine, second, torch.from_numpy(cells).to(device), torch.from_numpy(known).to(device)))
         return torch.stack(noises)
 
