@@ -21,11 +21,11 @@ FINENESS = 4
 
 
 class WarpedNoise:
-    """One noise for the clip, carried from the first frame that is edited into the others by the track;
-    pictures of another size, such as heads cut out, have their own.
+    """One noise for the clip, carried from the first frame that is edited into the others by the track.
 
-    Where neither frame shows the person, the noise stands still. What the first frame did not show has a second noise,
-    that stands still as well: a new one in every frame would be what flickers most.
+    Pictures of another size, such as heads cut out, have one of their own. Where neither frame shows the person, the
+    noise stands still. What the first frame did not show has a second noise, that stands still as well: a new one in
+    every frame would be what flickers most.
     """
 
     def __init__(self, seed: int) -> None:
