@@ -1,14 +1,16 @@
-"""How much a network's attention from the picture to itself matters for its edits, beside the noise they begin with.
+"""What ties a network's edits of unlike frames together: attention to other frames, or the noise that they begin with.
 
     python scripts/probe_attention.py demo/clip --model outputs/small_editor/model
 
-A few frames, spread over a clip, are edited with noise that sticks to the face; then again with one thing changed:
+A few frames, spread over a clip, are edited with every noise and every strategy of the product, and it is measured how
+far the edits disagree where they show the same point of the tracked surface: what an avatar cannot fit. Then they are
+edited with noise that sticks to the face and one thing changed, and it is measured by how much that changes the edit:
 
-    nothing attended    the layers answer 0
+    nothing attended    the layers of attention from the picture to itself answer 0
     no places           every place of a frame gets the mean of what all places of the frame get
     another frame       a frame attends to another one instead of itself
     cross-frame, tokenflow    as the product ties frames together
-    other noise         noise of every frame's own
+    per-frame noise     noise of every frame's own
 
 What cross-frame attention and TokenFlow can change at all is about what attending to another frame changes. Where that
 is little beside what other noise changes, they cannot make frames agree that begin with unlike noise.
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 import tyro
 from head_window import HeadWindow
@@ -29,6 +32,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from torch import Tensor
 
 from stage1_edit.choose_editor import EditorConfig, make_editor
+from stage1_edit.compositing import region_mask
 from stage1_edit.consistency import BatchLayout, Consistency, ConsistencyName, self_attention
 from stage1_edit.cross_frame_attention import attend
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
@@ -36,14 +40,16 @@ from stage1_edit.editor import EditRequest
 from stage1_edit.frame_geometry import frame_geometry
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.prompts import EditPrompt
-from stage1_edit.starting_noise import IndependentNoise
+from stage1_edit.starting_noise import NoiseName
+from stage1_edit.surface_aggregation import texels_for, view_of
 from tracking.clip import TrackedClip
 from tracking.errors import one_sentence_for_user_errors
 from tracking.spread_evenly import spread_evenly
 
 Spoiling: TypeAlias = Literal["nothing attended", "no places", "another frame"]
-TIED: dict[str, ConsistencyName] = {"cross-frame": "cross-frame", "tokenflow": "tokenflow"}
-OTHER_NOISE = "other noise"
+STRATEGIES: tuple[ConsistencyName, ...] = ("none", "cross-frame", "tokenflow")
+NOISES: tuple[NoiseName, ...] = ("per-frame", "shared", "warped")
+Edits: TypeAlias = Float[Tensor, "frames height width 3"]
 SIZE = 256
 """Pixels along a side of what the editor was trained on."""
 
@@ -57,7 +63,7 @@ class Arguments:
     model: Path = Path("outputs/small_editor/model")
     """Folder of an InstructPix2Pix in diffusers' format."""
     prompts: tuple[str, ...] = ("hair: make the hair silver", "head: turn him into a bronze statue")
-    frames: int = 4
+    frames: int = 6
     sampling_steps: int = 8
     guidance_scale: float = 2.0
     image_guidance_scale: float = 1.5
@@ -104,7 +110,7 @@ class SpoiledProcessor:
 
 
 def main(arguments: Arguments) -> None:
-    """Edit in every way, and write by how much the edits differ from the plain ones.
+    """Edit in every way, and write what was found.
 
     Raises:
         UserError: the clip or the editor cannot be read.
@@ -112,44 +118,69 @@ def main(arguments: Arguments) -> None:
     use_threads(arguments.threads)
     model = load_model(settings_of(arguments), "instruction", torch.device("cpu"))
     clip = TrackedClip.load(arguments.clip)
-    found = {typed: differences(arguments, clip, EditPrompt.parse(typed), model) for typed in arguments.prompts}
+    found = {typed: probed(arguments, clip, EditPrompt.parse(typed), model) for typed in arguments.prompts}
     measurements = {
-        "what": "root mean square over pixels by which edits differ, of 255; `the edit itself`: from the filmed frame",
+        "what": "root mean squares, of 255: how far edits disagree on the surface, and what changes them by how much",
         **circumstances(),
-        "differences": found,
+        "prompts": found,
     }
     write_measurements(arguments.output, measurements)
     CONSOLE.print(found)
 
 
-def differences(arguments: Arguments, clip: TrackedClip, prompt: EditPrompt, model: DiffusionModel) -> dict[str, float]:
-    """By how much each change changes the edits."""
+def probed(
+    arguments: Arguments, clip: TrackedClip, prompt: EditPrompt, model: DiffusionModel
+) -> dict[str, dict[str, float]]:
+    """How far edits disagree in each way, and by how much each change changes them."""
     numbers = [int(clip.frames[row]) for row in spread_evenly(len(clip.frames), arguments.frames)]
     window = HeadWindow.of_clip(clip, numbers, SIZE)
     settings = settings_of(arguments)
 
-    def edits(
-        consistency: ConsistencyName = "none", spoiled: Consistency | None = None, own_noise: bool = False
-    ) -> Tensor:
-        config = EditorConfig("instruct-pix2pix", consistency, noise="warped")
+    def asked() -> list[EditRequest]:
+        return [window.request(request_of(clip, frame, prompt)) for frame in numbers]
+
+    def edits(consistency: ConsistencyName, noise: NoiseName, spoiled: Consistency | None = None) -> Edits:
+        config = EditorConfig("instruct-pix2pix", consistency, noise=noise)
         editor = make_editor(config, settings, model, InstructPix2Pix(settings, model))
-        if spoiled is not None:
-            editor.consistency = spoiled
-        if own_noise:
-            editor.noise = IndependentNoise()
-        return torch.stack(editor.edit([window.request(request_of(clip, frame, prompt)) for frame in numbers]))
+        editor.consistency = spoiled or editor.consistency
+        return torch.stack(editor.edit(asked()))
 
-    def apart(one: Tensor, other: Tensor) -> float:
-        return round(255 * float((one - other).square().mean().sqrt()), 2)
-
-    plain = edits()
-    filmed = torch.stack([window.request(request_of(clip, frame, prompt)).original for frame in numbers])
-    return {
-        "the edit itself": apart(plain, filmed),
-        **{name: apart(plain, edits(spoiled=SpoiledAttention(name))) for name in get_args(Spoiling)},
-        **{name: apart(plain, edits(consistency)) for name, consistency in TIED.items()},
-        OTHER_NOISE: apart(plain, edits(own_noise=True)),
+    made = {(strategy, noise): edits(strategy, noise) for strategy in STRATEGIES for noise in NOISES}
+    plain, requests = made["none", "warped"], asked()
+    changed = {
+        "the edit itself": torch.stack([request.original for request in requests]),
+        **{name: edits("none", "warped", SpoiledAttention(name)) for name in get_args(Spoiling)},
+        **{strategy: made[strategy, "warped"] for strategy in STRATEGIES[1:]},
+        "per-frame noise": made["none", "per-frame"],
     }
+    return {
+        "disagreement on the surface": {
+            f"{strategy}, {noise} noise": round(255 * disagreement(one, requests), 2)
+            for (strategy, noise), one in made.items()
+        },
+        "changed by": {
+            name: round(255 * float((other - plain).square().mean().sqrt()), 2) for name, other in changed.items()
+        },
+    }
+
+
+def disagreement(edits: Edits, requests: Sequence[EditRequest]) -> float:
+    """How far edited frames lie from their mean, where they show the same point of the surface: a root mean square.
+
+    It is the change that is compared, edited less filmed, within the prompt's region and by how well each frame shows
+    the point; a point counts that two frames show.
+    """
+    shapes = [request.geometry for request in requests if request.geometry is not None]
+    texels = texels_for(shapes)
+    views = []
+    for edit, request, shape in zip(edits, requests, shapes, strict=True):
+        share = region_mask(request.labels, request.matte, request.prompt.region)[..., 0]
+        views.append(view_of(texels, (edit - request.original).numpy(), share.numpy(), shape))
+    weights, changes = (np.stack([getattr(view, name) for view in views]) for name in ("weight", "change"))
+    shared = (weights > 0).sum(axis=0) > 1
+    weights, changes = weights[:, shared, None], changes[:, shared]
+    mean = (weights * changes).sum(axis=0) / weights.sum(axis=0)
+    return float(np.sqrt((weights * (changes - mean) ** 2).sum() / (3 * weights.sum())))
 
 
 def request_of(clip: TrackedClip, frame: int, prompt: EditPrompt) -> EditRequest:
