@@ -64,14 +64,17 @@ WAYS: dict[str, tuple[ConsistencyName, NoiseName]] = {
     "tokenflow": ("tokenflow", "per-frame"),
     "tokenflow, shared noise": ("tokenflow", "shared"),
     "tokenflow, warped noise": ("tokenflow", "warped"),
+    "gathered on the surface": ("none", "per-frame"),
+    "gathered on the surface, warped noise": ("none", "warped"),
     "surface aggregation": ("none", "per-frame"),
     "surface aggregation, shared noise": ("none", "shared"),
     "surface aggregation, warped noise": ("none", "warped"),
 }
 """What ties the frames together, and what sampling begins with."""
 TARGET, AUTOENCODER = "own target", "autoencoder"
-SURFACE = "surface aggregation"
-"""Ways of this name edit frame by frame, then once more from what these edits agree on."""
+SURFACE: dict[str, tuple[float, ...]] = {"gathered on the surface": (0.0,), "surface aggregation": (0.5,)}
+"""Ways of these names edit frame by frame, then show what these edits agree on, edited once more at a noise level; from
+level 0 nothing is edited again."""
 ALL_WAYS = (TARGET, AUTOENCODER, *WAYS)
 SIZE = 256
 """Pixels along a side of what the editor was trained on."""
@@ -198,9 +201,10 @@ class Comparison:
         # What the teacher makes of the whole frame is what the fit is measured with; it needs no larger picture.
         framed = editor
         if way != TARGET:
-            inner = SurfaceAggregatedEditor(editor) if way.startswith(SURFACE) else editor
+            levels = again_at(way)
+            inner = SurfaceAggregatedEditor(editor, levels) if levels else editor
             framed = HeadWindowEditor(inner, HeadWindow.of_clip(self.clip, frames, SIZE))
-        batch = len(frames) if way.startswith(SURFACE) else self.arguments.frames_at_once
+        batch = len(frames) if again_at(way) else self.arguments.frames_at_once
         edits: dict[int, Picture] = {}
         for first in track(range(0, len(frames), batch), "Editing"):
             members = frames[first : first + batch]
@@ -264,6 +268,11 @@ def main(arguments: Arguments) -> None:
             }
             write_measurements(arguments.output, measurements)
     CONSOLE.print(as_table(means(results)))
+
+
+def again_at(way: str) -> tuple[float, ...]:
+    """The noise levels at which a way edits again what is gathered on the surface; none where nothing is gathered."""
+    return next((levels for name, levels in SURFACE.items() if way.startswith(name)), ())
 
 
 def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
