@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from head_window import HeadWindow, HeadWindowEditor
@@ -30,14 +29,13 @@ from rich.progress import track
 from rich.table import Table
 from suite_clips import beginning, clip_name
 from suite_pictures import write_sheet
-from suite_summary import in_region
 from surface_aggregated_editor import SurfaceAggregatedEditor
+from way_measures import means, way_measures
 
-from evaluation.editing_alone import edit_alone, editor_target
+from evaluation.editing_alone import edit_alone
 from evaluation.measurement import Picture
-from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.measuring import MeasuringConfig
 from evaluation.methods import pasted
-from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
@@ -61,22 +59,23 @@ WAYS: dict[str, tuple[ConsistencyName, NoiseName]] = {
     "shared noise": ("none", "shared"),
     "warped noise": ("none", "warped"),
     "cross-frame": ("cross-frame", "per-frame"),
+    "cross-frame, shared noise": ("cross-frame", "shared"),
     "cross-frame, warped noise": ("cross-frame", "warped"),
     "tokenflow": ("tokenflow", "per-frame"),
+    "tokenflow, shared noise": ("tokenflow", "shared"),
     "tokenflow, warped noise": ("tokenflow", "warped"),
+    "gathered on the surface": ("none", "per-frame"),
+    "gathered on the surface, warped noise": ("none", "warped"),
+    "surface aggregation": ("none", "per-frame"),
+    "surface aggregation, shared noise": ("none", "shared"),
+    "surface aggregation, warped noise": ("none", "warped"),
 }
 """What ties the frames together, and what sampling begins with."""
 TARGET, AUTOENCODER = "own target", "autoencoder"
-SURFACE = "surface aggregation"
-"""Frame by frame, then once more from what these edits agree on."""
-ALL_WAYS = (TARGET, AUTOENCODER, *WAYS, SURFACE)
-REPORTED = (
-    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
-    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
-    "lip_aperture_correlation", "expression_error", "face_found_share",
-)  # fmt: skip
-IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
-"""Those of them that are taken inside the prompt's region."""
+SURFACE: dict[str, tuple[float, ...]] = {"gathered on the surface": (0.0,), "surface aggregation": (0.5,)}
+"""Ways of these names edit frame by frame, then show what these edits agree on, edited once more at a noise level; from
+level 0 nothing is edited again."""
+ALL_WAYS = (TARGET, AUTOENCODER, *WAYS)
 SIZE = 256
 """Pixels along a side of what the editor was trained on."""
 WORKING_SIZE = 320
@@ -166,12 +165,13 @@ class Comparison:
         edits = self._edited(editor, way)
         seconds = time.process_time() - begun
         self._write(edits, video)
+        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
         found = {
             "clip": self.name,
             "prompt": str(self.prompt),
             "way": way,
             "frames": len(self.clip.frames),
-            "measures": self._measures(video, way),
+            "measures": way_measures(self.clip, video, way, self.prompt, config),
             "network_evaluations": editor.network_evaluations if isinstance(editor, DiffusionEditor) else 0,
             "processor_seconds": round(seconds, 1),
         }
@@ -190,7 +190,7 @@ class Comparison:
             return AutoencodedTarget(self.model)
         if way not in ALL_WAYS:
             raise UserError(f"There is no way '{way}': choose of {', '.join(ALL_WAYS)}.")
-        consistency, noise = WAYS.get(way, ("none", "per-frame"))
+        consistency, noise = WAYS[way]
         settings = diffusion_settings(self.arguments)
         config = EditorConfig("instruct-pix2pix", consistency=consistency, noise=noise, anchors=self.arguments.anchors)
         return make_editor(config, settings, self.model, InstructPix2Pix(settings, self.model))
@@ -201,9 +201,10 @@ class Comparison:
         # What the teacher makes of the whole frame is what the fit is measured with; it needs no larger picture.
         framed = editor
         if way != TARGET:
-            inner = SurfaceAggregatedEditor(editor) if way == SURFACE else editor
+            levels = again_at(way)
+            inner = SurfaceAggregatedEditor(editor, levels) if levels else editor
             framed = HeadWindowEditor(inner, HeadWindow.of_clip(self.clip, frames, SIZE))
-        batch = len(frames) if way == SURFACE else self.arguments.frames_at_once
+        batch = len(frames) if again_at(way) else self.arguments.frames_at_once
         edits: dict[int, Picture] = {}
         for first in track(range(0, len(frames), batch), "Editing"):
             members = frames[first : first + batch]
@@ -225,18 +226,6 @@ class Comparison:
                     image = pasted(self.clip, frame.index, image, (edits[frame.index], None), plate)
                 writer.write(image, frame.timestamp)
         partial.replace(video)
-
-    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
-        target = editor_target(OfflineEditor(), self.prompt, self.clip)
-        question = EditQuestion(self.prompt.region, expression_names=self.clip.track.expression_names)
-        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
-        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
-        evaluation = measure(self.clip, EditedVideo(video, way, target=target), metrics, config)
-        found = {}
-        for name in REPORTED:
-            value = evaluation.value(in_region(name, self.prompt.region) if name in IN_REGION else name)
-            found[name] = round(value, 5) if np.isfinite(value) else None
-        return found
 
     def _video(self, way: str) -> Path:
         return self._folder / f"{way.replace(', ', '-').replace(' ', '-')}.mp4"
@@ -281,6 +270,11 @@ def main(arguments: Arguments) -> None:
     CONSOLE.print(as_table(means(results)))
 
 
+def again_at(way: str) -> tuple[float, ...]:
+    """The noise levels at which a way edits again what is gathered on the surface; none where nothing is gathered."""
+    return next((levels for name, levels in SURFACE.items() if way.startswith(name)), ())
+
+
 def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
     """How the editor is sampled."""
     return InstructPix2PixConfig(
@@ -298,22 +292,6 @@ def settings_of(arguments: Arguments) -> dict[str, Any]:
     """What the results depend on, beside clip, prompt and weights."""
     unlike = ("clips", "prompts", "ways", "model", "threads", "sheets", "work", "output")
     return {name: value for name, value in asdict(arguments).items() if name not in unlike}
-
-
-def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Over clips and prompts, for every way; a measure that is missing somewhere is left out there."""
-    found: dict[str, dict[str, float | None]] = {}
-    for way in dict.fromkeys(result["way"] for result in results):
-        ours = [result for result in results if result["way"] == way]
-        rows = [
-            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
-            for result in ours
-        ]
-        found[way] = {}
-        for name in rows[0]:
-            values = [row[name] for row in rows if row[name] is not None]
-            found[way][name] = round(float(np.mean(values)), 4) if values else None
-    return found
 
 
 def as_table(found: dict[str, dict[str, float | None]]) -> Table:

@@ -2,18 +2,21 @@
 
     python scripts/benchmark_schedules.py demo/clip --reconstruction RUN --ways frame_by_frame iterative edit_then_fit
 
+    own_target              what edits are compared with, frame by frame: the flicker that so strong an edit has anyway
     frame_by_frame          every frame edited by itself, and no avatar
     instruct_nerf2nerf      iterative dataset update as published but for its pace: 1,500 edits in `--steps-of-in2n`
     iterative               every frame first, then one every ten steps at falling noise levels
     edit_then_fit           keyframes from noise, then rounds from the avatar's renders, within 4,500 evaluations
     edit_then_fit_surface   the same, but rounds start from what the edits agree on, gathered on the tracked surface
-    edit_then_fit_cross_frame, edit_then_fit_tokenflow      the same, frames tied together while they are sampled
+    edit_then_fit_warped_noise, edit_then_fit_shared_noise      the same, from noise that is alike in all frames
+    edit_then_fit_cross_frame, edit_then_fit_tokenflow      the same, frames tied together while they are sampled, too
 
 Without `--editor-model` the editor is the offline one, made inconsistent from frame to frame on purpose
 (`jittered_editor.py`); network evaluations are then counted as InstructPix2Pix would need them, in 20 steps under 3
 conditions. A weaker edit of its goes less far from where it starts and is spoiled less, in proportion; a diffusion
 model's is no such straight line. With it, a folder in diffusers' format such as `train_small_editor.py` writes, a
-square around the head is edited at the size that the model was trained at; the last two ways need one.
+square around the head is edited at the size that the model was trained at; the ways of the last two lines need one.
+With 8 sampling steps in place of 20, a budget of 1,800 evaluations pays for as many edits as 4,500 do with 20.
 
 The target that edits are compared with is the offline editor's, without jitter. What is finished lies in the work
 folder, and is not done again.
@@ -29,7 +32,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from head_window import HeadWindow, HeadWindowEditor
@@ -39,15 +41,14 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
 from suite_clips import clip_name
 from suite_pictures import write_sheet
-from suite_summary import in_region, rounded
+from way_measures import means, way_measures
 
-from evaluation.editing_alone import editor_target
-from evaluation.measuring import EditedVideo, MeasuringConfig, measure
+from evaluation.measuring import MeasuringConfig
 from evaluation.methods import METHODS, CountingEditor, EditingTask
-from evaluation.metric_set import EditQuestion, MetricsConfig, build_metrics
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.choose_schedule import ScheduleConfig, ScheduleName
 from stage1_edit.consistency import ConsistencyName
+from stage1_edit.diffusion_config import Precision
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
 from stage1_edit.editing_cost import AsInstructPix2Pix
 from stage1_edit.editor import EditRequest, FrameEditor, Image
@@ -55,18 +56,12 @@ from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import INSTRUCT_NERF2NERF
+from stage1_edit.starting_noise import NoiseName
 from stage2_nerf.style_training import StyleTrainingConfig
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 
-REPORTED = (
-    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
-    "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
-    "expression_error", "lip_aperture_correlation", "face_found_share",
-)  # fmt: skip
-IN_REGION = ("flow_warp_ratio", "flow_warp_ratio_8_frames")
-"""Those of them that are taken inside the prompt's region."""
-FRAME_BY_FRAME, IN2N = "frame_by_frame", "instruct_nerf2nerf"
+OWN_TARGET, FRAME_BY_FRAME, IN2N = "own_target", "frame_by_frame", "instruct_nerf2nerf"
 
 
 @dataclass(frozen=True)
@@ -76,14 +71,18 @@ class Way:
     schedule: ScheduleName = "edit-then-fit"
     surface: bool = False
     consistency: ConsistencyName = "none"
+    noise: NoiseName = "auto"
 
 
 WAYS: dict[str, Way] = {
+    OWN_TARGET: Way(),
     FRAME_BY_FRAME: Way(),
     IN2N: Way("iterative"),
     "iterative": Way("iterative"),
     "edit_then_fit": Way(),
     "edit_then_fit_surface": Way(surface=True),
+    "edit_then_fit_warped_noise": Way(noise="warped"),
+    "edit_then_fit_shared_noise": Way(noise="shared"),
     "edit_then_fit_cross_frame": Way(consistency="cross-frame"),
     "edit_then_fit_tokenflow": Way(consistency="tokenflow"),
     "edit_then_fit_cross_frame_surface": Way(surface=True, consistency="cross-frame"),
@@ -100,9 +99,13 @@ class ModelSettings:
     image_guidance_scale: float = 1.5
     size: int = 256
     """Pixels along a side of what the model was trained on."""
+    precision: Precision = "bf16"
+    """Numbers that the networks compute with; half of the time that 32 bits would take, on processors that can."""
     frames_at_once: int = 4
     anchors: int = 2
     """Frames that the others follow where something ties them together."""
+    budget: int = 4500
+    """Most network evaluations of a prompt's edits by edit-then-fit."""
 
 
 @dataclass
@@ -115,7 +118,7 @@ class Arguments:
     """The folder of a finished run that has reconstructed it."""
     prompts: tuple[str, ...] = ("hair: make it silver", "turn the person into a bronze statue")
     """That the offline editor understands, too."""
-    ways: tuple[str, ...] = (FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
+    ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
     """Which of them."""
     style_steps: int = 500
     """Training steps of a style."""
@@ -199,14 +202,14 @@ class Comparison:
         editor, task = self._task(way, folder)
         video = folder / "video.mp4"
         begun = time.process_time()
-        METHODS["per_frame" if way == FRAME_BY_FRAME else "ours"](task, video)
+        METHODS["per_frame" if way in (OWN_TARGET, FRAME_BY_FRAME) else "ours"](task, video)
         seconds = time.process_time() - begun
         found = {
             "clip": self.clip_name,
             "frames": len(self.clip.frames),
             "prompt": str(self.prompt),
             "way": way,
-            "measures": self._measures(video, way),
+            "measures": way_measures(self.clip, video, way, self.prompt, MeasuringConfig(self.arguments.size)),
             "edits": editor.evaluations,
             "network_evaluations": editor.network_evaluations,
             "processor_seconds": round(seconds, 1),
@@ -218,12 +221,14 @@ class Comparison:
         chosen = WAYS[way]
         steps = self.arguments.style_steps
         schedule = ScheduleConfig(chosen.schedule)
+        if self.network is not None:
+            schedule.edit_then_fit.budget = self.arguments.model.budget
         if way == IN2N:
             steps = self.arguments.steps_of_in2n
             pace = max(1, steps // self.arguments.edits_of_in2n)
             schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
         training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
-        editor = CountingEditor(self._editor(chosen))
+        editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen))
         task = EditingTask(
             *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),
             style_steps=steps,
@@ -236,21 +241,10 @@ class Comparison:
         if self.network is None:
             return CountedAsDiffusion(JitteredEditor(OfflineEditor(), self.arguments.jitter))
         settings = diffusion_settings(self.arguments)
-        config = EditorConfig("instruct-pix2pix", way.consistency, self.arguments.model.anchors)
+        config = EditorConfig("instruct-pix2pix", way.consistency, self.arguments.model.anchors, way.noise)
         editor = make_editor(config, settings, self.network, InstructPix2Pix(settings, self.network))
         frames = [int(frame) for frame in self.clip.frames]
         return HeadWindowEditor(editor, HeadWindow.of_clip(self.clip, frames, self.arguments.model.size))
-
-    def _measures(self, video: Path, way: str) -> dict[str, float | None]:
-        target = editor_target(OfflineEditor(), self.prompt, self.clip)
-        question = EditQuestion(self.region, expression_names=self.clip.track.expression_names)
-        metrics = build_metrics(MetricsConfig(flow_distances=(1, 8), matte_interval=0), question)
-        edited = EditedVideo(video, way, target=target)
-        evaluation = measure(self.clip, edited, metrics, MeasuringConfig(self.arguments.size))
-        return {
-            name: rounded(evaluation.value(in_region(name, self.region) if name in IN_REGION else name))
-            for name in REPORTED
-        }
 
     def _folder(self, way: str) -> Path:
         """Where a way's results are kept; other settings have another place."""
@@ -267,6 +261,7 @@ def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
         guidance_scale=settings.guidance_scale,
         image_guidance_scale=settings.image_guidance_scale,
         sampling_steps=settings.sampling_steps,
+        precision=settings.precision,
         longer_side=settings.size,
         frames_at_once=settings.frames_at_once,
     )
@@ -288,7 +283,8 @@ def check(arguments: Arguments) -> None:
     for way in arguments.ways:
         if way not in WAYS:
             raise UserError(f"There is no way '{way}': choose of {', '.join(WAYS)}.")
-        if WAYS[way].consistency != "none" and arguments.editor_model is None:
+        tied = WAYS[way].consistency != "none" or WAYS[way].noise != "auto"
+        if tied and arguments.editor_model is None:
             raise UserError(f"{way} ties frames together in a diffusion model: give one with --editor-model.")
     if not (arguments.reconstruction / "config.yml").is_file():
         raise UserError(f"{arguments.reconstruction} is no finished run: give the folder that holds its config.yml.")
@@ -315,20 +311,6 @@ def main(arguments: Arguments) -> None:
     write_measurements(arguments.output, measurements)
     CONSOLE.print(as_table(results))
     CONSOLE.print(f"Wrote {arguments.output}.", soft_wrap=True)
-
-
-def means(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of every way over the prompts; a measure that is missing for one is left out there."""
-    found: dict[str, dict[str, float]] = {}
-    for way in dict.fromkeys(result["way"] for result in results):
-        rows = [
-            {**result["measures"], **{cost: result[cost] for cost in ("network_evaluations", "processor_seconds")}}
-            for result in results
-            if result["way"] == way
-        ]
-        values = {name: [row[name] for row in rows if row[name] is not None] for name in rows[0]}
-        found[way] = {name: round(float(np.mean(known)), 5) for name, known in values.items() if known}
-    return found
 
 
 def as_table(results: Sequence[dict[str, Any]]) -> Table:

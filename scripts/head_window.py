@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.frame_geometry import FrameGeometry
+from stage1_edit.head_crops import Box, cropped_geometry
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import Intrinsics, TrackedClip
 
@@ -64,14 +65,14 @@ class HeadWindow:
     def pasted(self, frame: Image, edited: Image) -> Image:
         """The frame with an edited square in it."""
         smaller = F.interpolate(edited.movedim(-1, 0)[None], (self.side, self.side), mode="area")[0].movedim(0, -1)
-        rows, columns = self._cut
         result = frame.clone()
-        result[rows, columns] = torch.lerp(frame[rows, columns], smaller.to(frame), self._opacity.to(frame))
+        inside = self._box.cut(result)
+        inside.copy_(torch.lerp(inside, smaller.to(frame), self._opacity.to(frame)))
         return result
 
     @property
-    def _cut(self) -> tuple[slice, slice]:
-        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+    def _box(self) -> Box:
+        return Box(self.left, self.top, self.side, self.side)
 
     @cached_property
     def _opacity(self) -> Float[Tensor, "side side 1"]:
@@ -83,24 +84,17 @@ class HeadWindow:
     def _resized(
         self, picture: Float[Tensor, "height width channels"], mode: str
     ) -> Float[Tensor, "size size channels"]:
-        rows, columns = self._cut
         options = {} if mode == "nearest" else {"antialias": True}
-        cut = picture[rows, columns].movedim(-1, 0)[None]
+        cut = self._box.cut(picture).movedim(-1, 0)[None]
         return F.interpolate(cut, (self.size, self.size), mode=mode, **options)[0].movedim(0, -1).clamp(min=0)
 
     def _geometry(self, geometry: FrameGeometry) -> FrameGeometry:
-        camera, scale = geometry.intrinsics, self.size / self.side
-        moved = Intrinsics(
-            camera.focal_length * scale,
-            (camera.center_x - self.left) * scale,
-            (camera.center_y - self.top) * scale,
-            self.size,
-            self.size,
+        cut, scale = cropped_geometry(geometry, self._box), self.size / self.side
+        camera = cut.intrinsics
+        enlarged = Intrinsics(
+            camera.focal_length * scale, camera.center_x * scale, camera.center_y * scale, self.size, self.size
         )
-        landmarks = (geometry.landmarks - [self.left, self.top]) * scale
-        return FrameGeometry(
-            geometry.vertices, geometry.triangles, moved, landmarks.astype(np.float32), geometry.head_triangles
-        )
+        return replace(cut, intrinsics=enlarged, landmarks=(cut.landmarks * scale).astype(np.float32), _seen={})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +17,8 @@ from unittest import mock
 
 from measuring import use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
+
+from tracking.errors import UserError
 
 Settings = dict[str, Any]
 """What a measurement depends on, as JSON could hold it."""
@@ -41,6 +45,9 @@ def measure_each(
         processes: how many to make at once.
         threads: of each process.
         again: make all of them, whatever is kept.
+
+    Raises:
+        UserError: a measurement's process was ended, as it is where memory runs out; what is measured by then is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {name: {**settings, "threads": threads} for name, settings in wanted.items()}
@@ -53,17 +60,40 @@ def measure_each(
         return {name: result for name, result in results.items() if result is not None}
     # Libraries read these once, when they are loaded, so the new processes must find them.
     limits = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
-    context = multiprocessing.get_context("spawn")
     with (
         # This process keeps its own: numba refuses another number once its threads run.
         mock.patch.dict(os.environ, limits),
-        context.Pool(max(1, min(processes, len(missing))), maxtasksperchild=1) as pool,
+        ThreadPoolExecutor(max(1, min(processes, len(missing)))) as starters,
         CONSOLE.status(f"Measuring {', '.join(name for _, name, _, _ in missing)}: {folder}/*.log tell how far it is"),
     ):
-        for name, result in pool.imap_unordered(measure_and_keep, missing, chunksize=1):
-            results[name] = result
-            CONSOLE.print(f"{name}: measured")
+        started = [starters.submit(measure_apart, task) for task in missing]
+        try:
+            for done in as_completed(started):
+                name, result = done.result()
+                results[name] = result
+                CONSOLE.print(f"{name}: measured")
+        except BaseException:
+            starters.shutdown(wait=False, cancel_futures=True)
+            raise
     return {name: result for name, result in results.items() if result is not None}
+
+
+def measure_apart(task: tuple[Callable[[Settings], Result], str, Settings, Path]) -> tuple[str, Result]:
+    """Make one measurement in a process of its own.
+
+    Raises:
+        UserError: the process ended before the measurement did.
+    """
+    _, name, _, folder = task
+    # A pool of several processes would wait for ever for what one that was killed had begun.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        try:
+            return process.submit(measure_and_keep, task).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"{name}: its process was ended from outside, most likely because memory ran out; {folder / name}.log "
+                "tells how far it was. Run the same command again with fewer processes: what is measured is kept."
+            ) from error
 
 
 def measure_and_keep(task: tuple[Callable[[Settings], Result], str, Settings, Path]) -> tuple[str, Result]:

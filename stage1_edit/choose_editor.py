@@ -60,9 +60,10 @@ class EditorConfig:
     of anchors' features along the tracked surface."""
     anchors: int = 2
     """Frames that the others follow where something ties them together; they are sampled along in every batch."""
-    noise: NoiseName = "per-frame"
+    noise: NoiseName = "auto"
     """What sampling begins with: noise of every frame's own, the same for all, or one that sticks to the tracked
-    surface."""
+    surface. auto is the last where consistency ties frames together, for attention cannot undo what unlike noise does,
+    and the first elsewhere."""
     seed: int = 0
     """Of shared and warped noise."""
     guard: ExpressionGuardConfig = field(default_factory=ExpressionGuardConfig)
@@ -125,6 +126,18 @@ def resolve_editor_name(config: EditorConfig, device: torch.device) -> EditorNam
     return "offline"
 
 
+def resolve_noise_name(config: EditorConfig) -> NoiseName:
+    """What `auto` means with this consistency.
+
+    The papers' strategies start from noise that is alike in all frames: Text2Video-Zero from one frame's, moved
+    (section 3.3.1), TokenFlow from the source's inversion. With noise of every frame's own, attention to anchors
+    takes hardly anything off the flicker (`scripts/probe_attention.py`, `scripts/benchmark_diffusion_editors.py`).
+    """
+    if config.noise != "auto":
+        return config.noise
+    return "per-frame" if config.consistency == "none" else "warped"
+
+
 def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
     """See whether an editor can do what it is asked to, without loading any weights.
 
@@ -132,7 +145,7 @@ def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
         UserError: it cannot; the message says what to do.
     """
     if config.name in ("offline", "external"):
-        if config.consistency != "none" or config.noise != "per-frame":
+        if config.consistency != "none" or resolve_noise_name(config) != "per-frame":
             raise UserError(
                 f"The {config.name} editor has no use for consistency and noise: leave them out, or choose a diffusion "
                 "editor."
@@ -147,7 +160,7 @@ def check_editor(config: EditorConfig, prompts: Sequence[EditPrompt]) -> None:
             OfflineEditor(config.offline).check(prompt)
     if config.name == "external":
         check_external(config.external, prompts)
-    if config.name == "flux-kontext" and (config.consistency != "none" or config.noise != "per-frame"):
+    if config.name == "flux-kontext" and (config.consistency != "none" or resolve_noise_name(config) != "per-frame"):
         raise UserError(
             "FLUX.1 Kontext cannot be tied together by attention or noise yet: leave consistency and noise out, or "
             "choose instruct-pix2pix, controlnet or sdedit."
@@ -230,13 +243,13 @@ def make_editor(
         "cross-frame": CrossFrameAttention(),
         "tokenflow": TokenFlow(),
     }
-    noises: dict[NoiseName, StartingNoise] = {
+    noise: StartingNoise = {
         "per-frame": IndependentNoise(),
         "shared": SharedNoise(config.seed),
         "warped": WarpedNoise(config.seed),
-    }
+    }[resolve_noise_name(config)]
     anchors = 0 if config.consistency == "none" else config.anchors
-    return DiffusionEditor(settings, model, method, strategies[config.consistency], noises[config.noise], anchors)
+    return DiffusionEditor(settings, model, method, strategies[config.consistency], noise, anchors)
 
 
 def _what_instruct_pix2pix_lacks(config: InstructPix2PixConfig, device: torch.device) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -48,6 +48,23 @@ class Consistency(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsAnchors(Protocol):
+    """An editor whose later edits follow some of its earlier ones."""
+
+    def forget(self, requests: Sequence[EditRequest]) -> None:
+        """Follow these frames' edits no more: they were rejected."""
+        ...
+
+
+def forget_anchors(editor: object, requests: Sequence[EditRequest]) -> None:
+    """Tell whoever follows anchors, behind any that wrap it and hold it as `editor`, that edits were rejected."""
+    while editor is not None:
+        if isinstance(editor, FollowsAnchors):
+            editor.forget(requests)
+        editor = getattr(editor, "editor", None)
+
+
 class IndependentFrames:
     """Every frame by itself: no processor is touched."""
 
@@ -90,7 +107,7 @@ class Anchors:
 
     def beside(self, requests: Sequence[EditRequest]) -> tuple[list[EditRequest], list[torch.Generator]]:
         """The anchors to sample together with these frames, at the same noise level and with their own first noise."""
-        known = self._known.get(_key(requests), [])
+        known = self._known.get(_key(requests), [])[: self.count]
         generators = []
         for anchor in known:
             generator = torch.Generator(anchor.request.generator.device)
@@ -102,7 +119,8 @@ class Anchors:
     def keep(
         self, requests: Sequence[EditRequest], generator_states: Sequence[torch.Tensor], edits: Sequence[Image]
     ) -> None:
-        """Take up anchors until there are enough; later edits of theirs start from the present one.
+        """Take up anchors until there are enough; later edits of theirs start from the present one. Frames beyond that
+        stay on the list until the next batch, for some may be rejected.
 
         Args:
             requests: the batch with the known anchors first.
@@ -113,7 +131,15 @@ class Anchors:
             self._known[_key(requests)] = [
                 _Anchor(replace(request, render=edit), state)
                 for request, state, edit in zip(requests, generator_states, edits, strict=True)
-            ][: self.count]
+            ]
+
+    def forget(self, requests: Sequence[EditRequest]) -> None:
+        """Let nothing follow these frames' edits any more; those that come next take their places."""
+        rejected = {(request.prompt, request.frame) for request in requests if request.frame is not None}
+        for key, known in self._known.items():
+            self._known[key] = [
+                anchor for anchor in known if (anchor.request.prompt, anchor.request.frame) not in rejected
+            ]
 
 
 def _key(requests: Sequence[EditRequest]) -> tuple[object, ...]:

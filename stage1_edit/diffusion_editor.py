@@ -97,6 +97,10 @@ class DiffusionEditor:
         """Any text will do; what is over the text encoder's limit is told now."""
         self._encoding(prompt.text)
 
+    def forget(self, requests: Sequence[EditRequest]) -> None:
+        """Follow these frames' edits no more."""
+        self.anchors.forget(requests)
+
     def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
         """How often the network will be asked for one picture while so many frames are edited, anchors included."""
         if frames < 1 or noise_level <= 0:

@@ -16,6 +16,7 @@ import tyro
 from jaxtyping import UInt8
 
 from stage1_edit.compositing import composite, region_mask
+from stage1_edit.consistency import forget_anchors
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.face_deviation import FaceDeviation, face_deviation
 from stage1_edit.prompts import EditPrompt
@@ -150,6 +151,7 @@ class ExpressionGuard:
             fortunes.faceless += tried[row].severity == NOWHERE
         retried = self._retry(requests, tried)
         dropped = self._to_drop(requests, tried)
+        forget_anchors(self.editor, [requests[row] for row in dropped])
         for row in made:
             self._fortunes[requests[row].prompt].kept += row not in dropped
         done = self.counts
@@ -223,6 +225,8 @@ class ExpressionGuard:
             if not rows:
                 break
             retried.update(rows)
+            # Nothing must follow a moved face: neither these frames when they are tried again, nor later ones.
+            forget_anchors(self.editor, [requests[row] for row in rows])
             again = self.editor.edit([self.more_faithful(requests[row], attempt) for row in rows])
             for row, edit in zip(rows, again, strict=True):
                 other = self._looked_at(requests[row], edit)

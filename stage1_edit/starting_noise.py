@@ -10,7 +10,7 @@ from torch import Tensor
 from stage1_edit.frame_geometry import FrameGeometry
 
 Noise: TypeAlias = Float[Tensor, "frames channels height width"]
-NoiseName: TypeAlias = Literal["per-frame", "shared", "warped"]
+NoiseName: TypeAlias = Literal["auto", "per-frame", "shared", "warped"]
 
 
 class StartingNoise(Protocol):

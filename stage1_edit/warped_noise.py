@@ -23,12 +23,15 @@ FINENESS = 4
 class WarpedNoise:
     """One noise for the clip, carried from the first frame that is edited into the others by the track.
 
-    Where neither frame shows the person, the noise stands still; what the first frame did not show gets its own noise.
+    Pictures of another size, such as heads cut out, have one of their own. Where neither frame shows the person, the
+    noise stands still. What the first frame did not show has a second noise, that stands still as well: a new one in
+    every frame would be what flickers most.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._reference: FrameGeometry | None = None
+        # Whole frames and cut-out heads have one each: looked up in a smaller picture, noise would be enlarged.
+        self._references: dict[tuple[float, int, int], FrameGeometry] = {}
 
     def draw(
         self,
@@ -36,21 +39,27 @@ class WarpedNoise:
         generators: Sequence[torch.Generator],
         geometry: Sequence[FrameGeometry | None],
     ) -> Noise:
-        """The clip's noise as each frame shows it; frames without geometry get it unmoved."""
+        """The clip's noise as each frame shows it; frames without geometry get it unmoved.
+
+        Nothing of it is a frame's own, and the generators' later noise is made alike too.
+        """
         channels, height, width = shape
         fine_size = (height * FINENESS, width * FINENESS)
         device = generators[0].device
-        fine = gaussian((channels, *fine_size), torch.Generator(device).manual_seed(self.seed))
-        if self._reference is None:
-            self._reference = next((known for known in geometry if known is not None), None)
+        drawing = torch.Generator(device).manual_seed(self.seed)
+        fine, second = (gaussian((channels, *fine_size), drawing) for _ in range(2))
         noises = []
+        # Schedulers that add noise at every step add the same to all frames.
+        later = int(torch.randint(2**62, (), generator=drawing, device=device))
         for generator, here in zip(generators, geometry, strict=True):
-            own = gaussian((channels, *fine_size), generator)
-            if here is None or self._reference is None:
+            generator.manual_seed(later)
+            if here is None:
                 cells, known = np.arange(fine[0].numel()).reshape(fine_size), np.ones(fine_size, bool)
             else:
-                cells, known = source_cells(here, self._reference, fine_size)
-            noises.append(gather(fine, own, torch.from_numpy(cells).to(device), torch.from_numpy(known).to(device)))
+                camera = here.intrinsics
+                scale = camera.focal_length, camera.width, camera.height
+                cells, known = source_cells(here, self._references.setdefault(scale, here), fine_size)
+            noises.append(gather(fine, second, torch.from_numpy(cells).to(device), torch.from_numpy(known).to(device)))
         return torch.stack(noises)
 
 
@@ -70,7 +79,7 @@ def source_cells(
 
 def gather(
     fine: Float[Tensor, "channels fine_rows fine_columns"],
-    own: Float[Tensor, "channels fine_rows fine_columns"],
+    second: Float[Tensor, "channels fine_rows fine_columns"],
     cells: Int64[Tensor, "fine_rows fine_columns"],
     known: Bool[Tensor, "fine_rows fine_columns"],
 ) -> Float[Tensor, "channels rows columns"]:
@@ -81,14 +90,14 @@ def gather(
 
     Args:
         fine: the noise of all frames.
-        own: this frame's, for what is not known.
+        second: the noise of what is not known.
         cells: numbers of the fine cells met.
         known: where they are met.
     """
     count = fine[0].numel()
-    # Own cells are numbered after the shared ones.
+    # The second's cells are numbered after the shared ones.
     numbers = torch.where(known, cells, count + torch.arange(count, device=cells.device).view_as(cells))
     blocks = numbers.unfold(0, FINENESS, FINENESS).unfold(1, FINENESS, FINENESS).flatten(2)
     variance = (blocks[..., :, None] == blocks[..., None, :]).sum((-1, -2))
-    values = torch.cat([fine.flatten(1), own.flatten(1)], dim=1)[:, blocks]
+    values = torch.cat([fine.flatten(1), second.flatten(1)], dim=1)[:, blocks]
     return values.sum(-1) / variance.sqrt().to(values)

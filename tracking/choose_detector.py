@@ -17,9 +17,8 @@ from tracking.mediapipe_detector import MediaPipeDetector, MediaPipeDetectorConf
 class DetectorConfig:
     """What finds the landmarks. It can be pickled, so that every process builds a detector of its own."""
 
-    kind: Annotated[
-        Literal["mediapipe", "landmarker-task", "face-alignment"], tyro.conf.arg(name="detector", prefix_name=False)
-    ] = "mediapipe"
+    # The flag is that of the whole: --detector landmarker-task.
+    kind: Annotated[Literal["mediapipe", "landmarker-task", "face-alignment"], tyro.conf.arg(name="")] = "mediapipe"
     """mediapipe: the models inside MediaPipe's package; landmarker-task: a newer MediaPipe landmarker of yours, which
     also tells expressions; face-alignment: 68 points by the package of that name, without irises."""
     task: Path | None = None

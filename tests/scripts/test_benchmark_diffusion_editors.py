@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmark_diffusion_editors import ALL_WAYS, Arguments, as_table, diffusion_settings, means, settings_of
+from benchmark_diffusion_editors import ALL_WAYS, Arguments, again_at, as_table, diffusion_settings, settings_of
+from way_measures import means
 
 
 def result(way: str, flicker: float | None, evaluations: int) -> dict:
@@ -41,3 +42,8 @@ def test_results_are_the_same_wherever_they_are_kept_and_whatever_else_is_compar
 def test_the_editor_is_sampled_as_the_arguments_say() -> None:
     settings = diffusion_settings(Arguments(sampling_steps=6, guidance_scale=2.0, frames_at_once=3))
     assert (settings.sampling_steps, settings.guidance_scale, settings.frames_at_once) == (6, 2.0, 3)
+
+
+def test_the_ways_that_gather_on_the_surface_say_whether_they_edit_again() -> None:
+    assert again_at("gathered on the surface, warped noise") == (0.0,) and again_at("surface aggregation") == (0.5,)
+    assert not any(again_at(way) for way in ALL_WAYS if "surface" not in way)

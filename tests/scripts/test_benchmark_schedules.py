@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmark_schedules import WAYS, Arguments, CountedAsDiffusion, check, means
+from benchmark_schedules import WAYS, Arguments, CountedAsDiffusion, check
 
 from stage1_edit.editing_cost import network_behind
 from stage1_edit.editor import EditRequest
@@ -27,18 +27,12 @@ def test_an_editor_without_a_network_is_counted_as_instruct_pix2pix() -> None:
     assert network_behind(editor) is editor, "a schedule takes it for what it stands for"
 
 
-def test_means_leave_out_what_is_missing() -> None:
-    rows = [
-        {"way": "a", "measures": {"x": 1.0, "y": None}, "network_evaluations": 10, "processor_seconds": 1.0},
-        {"way": "a", "measures": {"x": 3.0, "y": 5.0}, "network_evaluations": 20, "processor_seconds": 2.0},
-    ]
-    assert means(rows) == {"a": {"x": 2.0, "y": 5.0, "network_evaluations": 15.0, "processor_seconds": 1.5}}
-
-
 def test_what_cannot_be_measured_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no way 'guess'"):
         check(Arguments(tmp_path, tmp_path, ways=("guess",)))
-    with pytest.raises(UserError, match="--editor-model"):
-        check(Arguments(tmp_path, tmp_path, ways=("edit_then_fit_tokenflow",)))
+    for way in ("edit_then_fit_tokenflow", "edit_then_fit_warped_noise"):
+        with pytest.raises(UserError, match="--editor-model"):
+            check(Arguments(tmp_path, tmp_path, ways=(way,)))
+    untied = tuple(way for way, one in WAYS.items() if (one.consistency, one.noise) == ("none", "auto"))
     with pytest.raises(UserError, match="no finished run"):
-        check(Arguments(tmp_path, tmp_path, ways=tuple(way for way, one in WAYS.items() if one.consistency == "none")))
+        check(Arguments(tmp_path, tmp_path, ways=untied))

@@ -6,7 +6,13 @@ import pytest
 import torch
 import tyro
 
-from stage1_edit.choose_editor import EditorConfig, check_editor, choose_editor, resolve_editor_name
+from stage1_edit.choose_editor import (
+    EditorConfig,
+    check_editor,
+    choose_editor,
+    resolve_editor_name,
+    resolve_noise_name,
+)
 from stage1_edit.instruct_pix2pix import InstructPix2PixConfig
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
@@ -79,6 +85,13 @@ def test_frames_are_given_in_the_batches_that_the_editor_samples() -> None:
 def test_what_does_not_go_together_is_told_before_anything_is_loaded(config: EditorConfig, told: str) -> None:
     with pytest.raises(UserError, match=told):
         check_editor(config, PROMPTS)
+
+
+def test_frames_that_attention_ties_together_begin_with_noise_that_is_alike() -> None:
+    """Attention to anchors cannot undo what noise of every frame's own does."""
+    assert resolve_noise_name(EditorConfig("sdedit")) == "per-frame"
+    assert {resolve_noise_name(EditorConfig("sdedit", name)) for name in ("cross-frame", "tokenflow")} == {"warped"}
+    assert resolve_noise_name(EditorConfig("sdedit", "tokenflow", noise="per-frame")) == "per-frame"
 
 
 def test_the_offline_editor_refuses_prompts_at_once() -> None:

@@ -10,6 +10,7 @@ import torch
 from stage1_edit.control_pictures import FACE_LINES, control_picture, depth, edges, face_lines, normals
 from stage1_edit.correspondences import SurfaceCorrespondences, surface_places
 from stage1_edit.frame_geometry import FrameGeometry
+from stage1_edit.head_crops import Box, cropped_geometry
 from stage1_edit.starting_noise import SharedNoise
 from stage1_edit.warped_noise import FINENESS, WarpedNoise, gather, source_cells
 from tracking.cameras import project, rigid, rotation_from_vector, transform
@@ -205,8 +206,29 @@ def test_the_reference_gets_the_sum_of_its_own_fine_cells() -> None:
     torch.testing.assert_close(reference, expected)
 
 
-def test_what_is_new_gets_noise_of_its_own() -> None:
-    """Fully unknown: only the frame's own generator counts."""
-    fine, other, own = (torch.randn(4, 64, 64, generator=generator) for generator in generators(3))
+def test_what_is_new_gets_the_second_noise() -> None:
+    """Fully unknown: the first does not count."""
+    fine, other, second = (torch.randn(4, 64, 64, generator=generator) for generator in generators(3))
     cells, unknown = torch.arange(64 * 64).view(64, 64), torch.zeros(64, 64, dtype=torch.bool)
-    assert torch.equal(gather(fine, own, cells, unknown), gather(other, own, cells, unknown))
+    assert torch.equal(gather(fine, second, cells, unknown), gather(other, second, cells, unknown))
+
+
+def test_a_head_cut_out_gets_noise_as_fine_as_the_whole_frame() -> None:
+    """Looked up in the frame's noise, where the head is a third as large, neighbours would be alike."""
+    whole = head()
+    box = Box(*(int(side) for side in whole.landmarks[1] - SIDE / 6), SIDE // 3, SIDE // 3)
+    noise = WarpedNoise(3)
+    _, cut = noise.draw((500, *SHAPE[1:]), generators(2), [whole, cropped_geometry(whole, box)])
+    left, right = cut[:, 6:10, 6:9].flatten(), cut[:, 6:10, 7:10].flatten()
+    assert abs(float(torch.corrcoef(torch.stack([left, right]))[0, 1])) < 0.1
+
+
+def test_frames_that_show_the_same_get_the_same_noise_even_of_what_the_first_did_not_show() -> None:
+    """Noise of every frame's own, in the half of the picture that the reference does not show, was most of the flicker
+    of a turned head."""
+    turned, asked = head(0.5), generators(3)
+    noises = WarpedNoise(3).draw(SHAPE, asked, [head(-0.4), turned, turned])
+    assert torch.equal(noises[1], noises[2])
+    assert not torch.equal(noises[0], noises[1])
+    later = [torch.randn(4, generator=generator) for generator in asked]
+    assert torch.equal(later[0], later[1]) and torch.equal(later[0], later[2])

@@ -13,7 +13,9 @@ from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_weights import DiffusionModel
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.sdedit import SDEdit, SDEditConfig
+from stage1_edit.starting_noise import IndependentNoise, SharedNoise
 from stage1_edit.token_flow import TokenFlow, TokenFlowProcessor, most_similar, nearest_keyframes, sample_tokens
+from stage1_edit.warped_noise import WarpedNoise
 
 SETTINGS = {"longer_side": 64, "sampling_steps": 3, "precision": "fp32"}
 CONFIG = InstructPix2PixConfig(**SETTINGS)
@@ -99,6 +101,15 @@ def test_every_strategy_composes_with_every_editor(instruct, describe, ask, head
     (alone,) = edit(1)
     for edited in edit(3, consistency=consistency):
         torch.testing.assert_close(edited, alone, atol=1e-4, rtol=0)
+
+
+def test_noise_is_warped_where_attention_ties_frames_together(instruct) -> None:
+    def noise(**chosen) -> object:
+        return make_editor(EditorConfig(**chosen), CONFIG, instruct, InstructPix2Pix(CONFIG, instruct)).noise
+
+    assert isinstance(noise(consistency="tokenflow"), WarpedNoise)
+    assert isinstance(noise(consistency="tokenflow", noise="shared"), SharedNoise)
+    assert isinstance(noise(), IndependentNoise)
 
 
 def test_consistency_none_touches_no_processor(instruct, ask, monkeypatch) -> None:

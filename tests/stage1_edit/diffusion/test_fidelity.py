@@ -7,7 +7,7 @@ import torch
 
 from stage1_edit.choose_editor import EditorConfig, build_editor, make_editor
 from stage1_edit.diffusion_editor import DiffusionEditor, batches
-from stage1_edit.expression_guard import ExpressionGuard, ExpressionGuardConfig
+from stage1_edit.expression_guard import ExpressionGuard, ExpressionGuardConfig, _Tried
 from stage1_edit.guided_network import more_faithful
 from stage1_edit.head_crops import HeadCropConfig, HeadCropEditor
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
@@ -55,6 +55,18 @@ def test_anchors_are_as_faithful_as_those_that_follow_them(instruct, ask) -> Non
     editor.edit([ask(), ask(picture=7)])
     known, _ = editor.anchors.beside([replace(ask(), fidelity=2.0, noise_level=0.5)])
     assert [(one.fidelity, one.noise_level) for one in known] == [(2.0, 0.5)]
+
+
+def test_frames_that_the_guard_rejects_are_no_anchors(instruct, ask, monkeypatch) -> None:
+    """Of four frames, all of one batch, the guard rejects the first two, however often they are tried."""
+    config = EditorConfig("instruct-pix2pix", consistency="cross-frame", anchors=2)
+    editor = make_editor(config, CONFIG, instruct, InstructPix2Pix(CONFIG, instruct))
+    guard = ExpressionGuard(ExpressionGuardConfig(retries=1), HeadCropEditor(HeadCropConfig("on"), editor))
+    monkeypatch.setattr(guard, "_looked_at", lambda asked, edit: _Tried(edit, 2.0 if asked.frame < 2 else 0.0, "lips"))
+    edits = guard.edit([ask(picture=number, frame=number) for number in range(4)])
+    assert [edit is None for edit in edits] == [True, True, False, False]
+    known, _ = editor.anchors.beside([ask()])
+    assert [one.frame for one in known] == [2, 3]
 
 
 def test_editors_are_wrapped_as_they_are_asked_to_be(instruct, describe) -> None:
