@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import torch
 import tyro
 
-from stage1_edit.edit_then_fit import EditThenFit, EditThenFitConfig, plan_rounds
+from stage1_edit.edit_then_fit import EditOnce, EditThenFit, EditThenFitConfig, plan_rounds
 from stage1_edit.editing_cost import AsInstructPix2Pix, network_behind
 from stage1_edit.editor import FrameEditor
 from stage1_edit.schedule import (
@@ -17,7 +17,7 @@ from stage1_edit.schedule import (
     IterativeDatasetUpdateConfig,
 )
 
-ScheduleName: TypeAlias = Literal["auto", "iterative", "edit-then-fit", "instruct-nerf2nerf"]
+ScheduleName: TypeAlias = Literal["auto", "once", "iterative", "edit-then-fit", "instruct-nerf2nerf"]
 
 
 @dataclass
@@ -26,8 +26,9 @@ class ScheduleConfig:
 
     # The flag is that of the whole: --pipeline.style-training.schedule NAME.
     name: Annotated[ScheduleName, tyro.conf.arg(name="")] = "auto"
-    """auto edits every frame first where an edit takes milliseconds (iterative), and few frames in rounds where each
-    asks a network many times (edit-then-fit); instruct-nerf2nerf is iterative dataset update exactly as published."""
+    """auto edits every frame once, before the first step, where no network is asked (once), and few frames in rounds
+    where each asks one many times (edit-then-fit). iterative goes on editing frames from the avatar's renders;
+    instruct-nerf2nerf is that exactly as published."""
     iterative: IterativeDatasetUpdateConfig = field(
         default_factory=lambda: IterativeDatasetUpdateConfig(last_max_noise_level=0.3)
     )
@@ -55,7 +56,9 @@ def resolve_schedule_name(config: ScheduleConfig, editor: FrameEditor) -> Schedu
     """What `auto` means with this editor."""
     if config.name != "auto":
         return config.name
-    return "iterative" if network_behind(editor) is None else "edit-then-fit"
+    # Without a network an edit is what the editor means from the start. Made anew from a render that is still learning,
+    # it would be drawn back towards the original.
+    return "once" if network_behind(editor) is None else "edit-then-fit"
 
 
 def make_schedule(
@@ -80,6 +83,8 @@ def make_schedule(
         UserError: its settings make no sense.
     """
     name = resolve_schedule_name(config, editor)
+    if name == "once":
+        return EditOnce(order, network_behind(editor) or AsInstructPix2Pix(), edited_in)
     if name == "edit-then-fit":
         price = network_behind(editor) or AsInstructPix2Pix()
         return EditThenFit(plan_rounds(config.edit_then_fit, order, total_steps, price), edited_in)
@@ -93,6 +98,9 @@ def make_schedule(
 def in_words(schedule: EditSchedule, editor: FrameEditor) -> str:
     """What a schedule is going to do, and why, in one line."""
     network = network_behind(editor)
+    if isinstance(schedule, EditOnce):
+        cost = "no network" if network is None else f"{schedule.rounds[0].evaluations:,} network evaluations"
+        return f"Schedule: every frame once, before the first step; {cost}."
     if isinstance(schedule, EditThenFit):
         rounds = ", then ".join(f"{len(one.frames)} at noise level {one.noise_level:g}" for one in schedule.rounds)
         total = sum(one.evaluations for one in schedule.rounds)
@@ -103,5 +111,4 @@ def in_words(schedule: EditSchedule, editor: FrameEditor) -> str:
     first = "every frame" if config.frames_first is None else f"{config.frames_first} frames"
     before = f"{first} first, then " if config.frames_first != 0 else ""
     every = f"{config.frames_per_edit} every {config.steps_between_edits} steps"
-    reason = "; an edit costs milliseconds" if network is None and config.frames_first is None else ""
-    return f"Schedule: iterative dataset update, {before}{every}{reason}."
+    return f"Schedule: iterative dataset update, {before}{every}."

@@ -162,3 +162,12 @@ class EditThenFit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where the saved schedule stood."""
         self._calls, self._rounds_begun = state["calls"], state["rounds_begun"]
+
+
+class EditOnce(EditThenFit):
+    """A single round of all frames, from pure noise, before the phase's first step."""
+
+    def __init__(self, order: Sequence[int], price: EditPrice, edited_in: Mapping[int, int] | None = None) -> None:
+        """Start a phase; the frames are edited in the given order."""
+        evaluations = price.evaluations_for(len(order), 1.0, True)
+        super().__init__([EditRound(tuple(order), 1.0, 0, evaluations)], edited_in)

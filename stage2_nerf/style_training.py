@@ -34,9 +34,9 @@ from tracking.errors import UserError
 class StyleTrainingConfig:
     """How each prompt's style is trained."""
 
-    steps: int = 500
+    steps: int = 1000
     """Training steps of each prompt."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     """Adam's step size at the phase's start; it falls tenfold, exponentially, to its end."""
     keyframes: int = 4
     """Frames that span the clip's poses and expressions, edited before all others: editors that tie frames together

@@ -66,6 +66,8 @@ def tiny_preset() -> "PortraitEditTrainerConfig":
     pipeline.reconstruction_steps = 12
     pipeline.render_when_done = False
     pipeline.style_training.steps = 6
+    # So that frames are edited amid training as well.
+    pipeline.style_training.schedule.name = "iterative"
     pipeline.style_training.schedule.iterative.steps_between_edits = 4
     pipeline.editor.name = "offline"
     pipeline.datamanager.train_num_rays_per_batch = 256

@@ -43,8 +43,8 @@ def schedule(name: str, editor, frames: int = 20):
 
 
 def test_auto_follows_from_what_an_edit_costs() -> None:
-    assert resolve_schedule_name(ScheduleConfig(), OfflineEditor()) == "iterative"
-    assert resolve_schedule_name(ScheduleConfig(), Wrapper(Wrapper(OfflineEditor()))) == "iterative"
+    assert resolve_schedule_name(ScheduleConfig(), OfflineEditor()) == "once"
+    assert resolve_schedule_name(ScheduleConfig(), Wrapper(Wrapper(OfflineEditor()))) == "once"
     assert resolve_schedule_name(ScheduleConfig(), Network()) == "edit-then-fit"
     assert resolve_schedule_name(ScheduleConfig(), Wrapper(Wrapper(Network()))) == "edit-then-fit"
     assert resolve_schedule_name(ScheduleConfig("iterative"), Network()) == "iterative"
@@ -56,8 +56,23 @@ def test_a_network_is_found_and_counted_behind_its_wrappers() -> None:
     assert evaluations_so_far(Wrapper(network)) == 7 and evaluations_so_far(OfflineEditor()) == 0
 
 
-def test_a_cheap_editor_edits_every_frame_first_keyframes_before_the_rest() -> None:
-    due = schedule("auto", OfflineEditor()).due()
+def test_an_editor_without_a_network_edits_every_frame_once_from_pure_noise() -> None:
+    """Edited again from a render that is still learning, frames were drawn back to the original for good."""
+    edits = schedule("auto", OfflineEditor())
+    assert edits.is_round_next
+    first = edits.due()
+    assert first.frames == tuple(range(20)) and first.noise_level == 1
+    assert not any(edits.due().frames for _ in range(200)) and not edits.is_round_next
+
+
+def test_of_frames_edited_once_an_interrupted_run_edits_the_rest() -> None:
+    config = ScheduleConfig()
+    edits = make_schedule(config, OfflineEditor(), range(6), 4, 100, torch.Generator(), {1: 0, 4: 0})
+    assert edits.due().frames == (0, 2, 3, 5)
+
+
+def test_iterative_dataset_update_edits_every_frame_first_keyframes_before_the_rest() -> None:
+    due = schedule("iterative", OfflineEditor()).due()
     assert due.frames[:4] == (0, 1, 2, 3) and sorted(due.frames) == list(range(20)) and due.noise_level == 1
 
 
@@ -88,7 +103,8 @@ def test_a_network_is_planned_for_by_its_own_price() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("auto", "every frame first, then 1 every 10 steps; an edit costs milliseconds"),
+        ("auto", "every frame once, before the first step; no network"),
+        ("iterative", "every frame first, then 1 every 10 steps"),
         ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
         ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.6, then 20 at noise level 0.3; 2,040 network"),
     ],
