@@ -58,7 +58,7 @@ class MatteConfig:
     """Radius of the guided filter: how wide a soft edge may be."""
     edge_smoothness: float = 1e-4
     """Variance, for colours in [0, 1], below which the guided filter takes the picture for flat."""
-    color_trust: float = 0.35
+    color_trust: float = 0.5
     """How much colour, rather than the first guess, decides about undecided pixels."""
     black_point: float = 0.1
     """What is below becomes 0."""

@@ -64,7 +64,9 @@ class MotionBlend:
 
 def blend(maps: Maps, neighbors: Sequence[tuple[Neighbor, Maps]]) -> Maps:
     """The maps, averaged with those of the neighbours wherever these show the same thing."""
-    total, weights = maps.copy(), np.ones(maps.shape[:2], dtype=np.float32)
+    # OpenCV adds up in place; its types do not know maps of truth values, which never get here.
+    total: Any = maps.copy()
+    weights = np.ones(maps.shape[:2], dtype=np.float32)
     for neighbor, others in neighbors:
         warped, weight = neighbor.warp(others)
         if maps.ndim == 2:

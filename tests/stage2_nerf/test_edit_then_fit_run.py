@@ -69,6 +69,14 @@ Train = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
+def tiny_preset(tiny_preset: PortraitEditTrainerConfig) -> PortraitEditTrainerConfig:
+    """The preset whose editor decides about its schedule."""
+    preset = deepcopy(tiny_preset)
+    preset.pipeline.style_training.schedule.name = "auto"  # pyright: ignore[reportAttributeAccessIssue]
+    return preset
+
+
+@pytest.fixture(scope="module")
 def train(
     train_with: Callable[[PortraitEditTrainerConfig, NetworkEditor], None],
     tiny_preset: PortraitEditTrainerConfig,
