@@ -83,10 +83,10 @@ def make_schedule(
         UserError: its settings make no sense.
     """
     name = resolve_schedule_name(config, editor)
+    price = network_behind(editor) or AsInstructPix2Pix()
     if name == "once":
-        return EditOnce(order, network_behind(editor) or AsInstructPix2Pix(), edited_in)
+        return EditOnce(order, price, edited_in)
     if name == "edit-then-fit":
-        price = network_behind(editor) or AsInstructPix2Pix()
         return EditThenFit(plan_rounds(config.edit_then_fit, order, total_steps, price), edited_in)
     if name == "instruct-nerf2nerf":
         return IterativeDatasetUpdate(INSTRUCT_NERF2NERF, len(order), total_steps, generator)
