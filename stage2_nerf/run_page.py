@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -111,9 +112,10 @@ def _videos_section(facts: RunFacts) -> str:
     )
     if not videos:
         return "<h2>Videos</h2><p>None was rendered into this folder yet: the commands below do.</p>"
+    # Some browsers show nothing of a video that was not begun unless a moment of it is named.
     figures = "".join(
-        f'<figure><video controls loop muted preload="metadata" src="{escape(path.name)}"></video>'
-        f'<figcaption><a href="{escape(path.name)}">{escape(path.name)}</a></figcaption></figure>'
+        f'<figure><video controls loop muted preload="metadata" src="{quote(path.name)}#t=0.1"></video>'
+        f'<figcaption><a href="{quote(path.name)}">{escape(path.name)}</a></figcaption></figure>'
         for path in videos
     )
     return f'<h2>Videos</h2><div class="videos">{figures}</div>'

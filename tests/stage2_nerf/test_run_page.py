@@ -49,7 +49,7 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_the_page_lists_prompts_videos_edits_and_training(facts: RunFacts) -> None:
-    (facts.folder / "prompt 1.mp4").touch()
+    (facts.folder / "take #2.mp4").touch()
     (facts.folder / ".partial.mp4").touch()
     edits = facts.folder / "edited" / folder_name(HAIR, "offline")
     edits.mkdir(parents=True)
@@ -61,7 +61,8 @@ def test_the_page_lists_prompts_videos_edits_and_training(facts: RunFacts) -> No
     page = run_page(facts)
     assert "make it silver" in page
     assert "turn &lt;him&gt; &amp; her" in page and "<him>" not in page
-    assert page.count("<video") == 1 and 'src="prompt 1.mp4"' in page
+    assert page.count("<video") == 1 and 'src="take%20%232.mp4#t=0.1"' in page
+    assert ">take #2.mp4</a>" in page
     assert page.count("<img") == 6 and "frame 19 edited" in page
     assert "22.0 dB" in page and "<svg" in page
 
