@@ -1,10 +1,12 @@
 """Edits asked for in the viewer while a run goes on: the run does not end with its prompts, but waits for the next.
 
 A run is live if it has a viewer that stays (`--viewer.quit-on-train-completion False`). When nothing is left to train
-it saves, renders, and pauses; a prompt given in the viewer becomes one more style, and the run goes on.
+it saves, renders, and pauses; a prompt given in the viewer becomes one more style, and the run goes on. While it
+renders the viewer goes on as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import yaml
 from nerfstudio.cameras.cameras import Cameras
 from nerfstudio.engine.trainer import Trainer, TrainerConfig
 from nerfstudio.utils.rich_utils import CONSOLE
+from torch import nn
 
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.expression_track import ExpressionTrack
@@ -65,9 +68,31 @@ class LiveEditing:
         if self.trainer.training_state == "paused":
             self.trainer.training_state = "training"
 
-    def rest(self) -> None:
-        """Wait for the next prompt."""
+    @contextmanager
+    def lock_left(self) -> Iterator[None]:
+        """Within the block viewers may look and ask. To be called while the trainer holds its lock, as it does in a
+        step; it is held again afterwards."""
         assert self.trainer is not None
+        self.trainer.train_lock.release()
+        try:
+            yield
+        finally:
+            self.trainer.train_lock.acquire()
+
+    def put_at_rest(self, model: nn.Module) -> None:
+        """Have a model rendered, not trained, from now on. To be called while nobody holds the trainer's lock.
+
+        A viewer's thread leaves the model as it found it: one that found it training amid a video's frames would turn
+        their samples' places back to random ones.
+        """
+        with self.trainer.train_lock if self.trainer is not None else nullcontext():
+            model.eval()
+
+    def rest(self) -> None:
+        """Wait for the next prompt, unless one was given meanwhile."""
+        assert self.trainer is not None
+        if self.requested:
+            return
         CONSOLE.print("Waiting for prompts in the viewer; press Ctrl-C to end.")
         self.trainer.training_state = "paused"
 

@@ -244,6 +244,7 @@ class PortraitEditPipeline(VanillaPipeline):
         self.phase.begin()
         self.parallel = self.in_parallel()
         self.portrait.look.offer(list(self.styles.values()), prompt)
+        self.portrait.edit.notices.show("Being trained", f"'{prompt}'")
 
     def take_requests(self) -> None:
         """Make styles of the prompts that were given in the viewer."""
@@ -295,9 +296,11 @@ class PortraitEditPipeline(VanillaPipeline):
         if trainer is None or not is_live(trainer.config) or self.phases_left():
             return
         self.save_checkpoint(trainer.step)
-        self.finish(trainer.step)
         if self.diary is not None:
             self.diary.rest()
+        self.portrait.edit.notices.show("Done", "Choose among the looks under Style, or give another prompt.")
+        with self.live.lock_left():
+            self.finish(trainer.step)
         self.live.rest()
 
     def note(self, name: str, step: int, steps: int, phase: StyleTraining | None = None) -> None:
@@ -319,6 +322,7 @@ class PortraitEditPipeline(VanillaPipeline):
         prompts = tuple(self.styles.values())
         written = []
         if self.config.render_when_done and not self.phases_left():
+            self.live.put_at_rest(self.model)
             written = self.diary.render(self.model, self.clip, prompts)
         config = self.config
         settings = [

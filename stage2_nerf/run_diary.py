@@ -37,6 +37,7 @@ class RunDiary:
         self._record = TrainingRecord(folder, earlier)
         self._begin = time.monotonic()
         self._resting_since: float | None = None
+        self._rendered: set[EditPrompt | None] = set()
         # Tensors: to ask a GPU for a number at every step would make training wait for it.
         self._latest: list[Tensor] = []
 
@@ -73,15 +74,19 @@ class RunDiary:
 
     def render(self, model: PortraitModel, clip: TrackedClip, prompts: tuple[EditPrompt, ...]) -> list[Path]:
         """Write the video of every prompt, or of the unedited avatar where there are none, as `portrait-render` does,
-        in one pass: looks differ in colour alone.
+        in one pass: looks differ in colour alone. What this diary has rendered before is not rendered again, for a
+        style that was trained stays as it is.
 
         A source that has gone, or sound that a video cannot hold, costs the videos and not the run: it is told.
         """
-        shown = prompts or (None,)
-        names = [
-            "unedited" if prompt is None else f"{number}-{folder_name(prompt, '')[:-7]}"
-            for number, prompt in enumerate(shown, start=1)
-        ]
+        named = {
+            prompt: "unedited" if prompt is None else f"{number}-{folder_name(prompt, '')[:-7]}"
+            for number, prompt in enumerate(prompts or (None,), start=1)
+            if prompt not in self._rendered
+        }
+        if not named:
+            return []
+        shown, names = tuple(named), tuple(named.values())
         looks = [look_of(prompt) for prompt in shown]
         chosen = ChosenLooks(lambda seconds: looks, tuple(str(prompt) for prompt in shown))
         deliveries = [Delivery(self.folder / f"{name}.mp4", (index,)) for index, name in enumerate(names)]
@@ -92,4 +97,5 @@ class RunDiary:
         except UserError as error:
             CONSOLE.print(f"{' and '.join(names)} were not rendered: {error}", soft_wrap=True)
             return []
+        self._rendered.update(shown)
         return [delivery.output for delivery in deliveries]

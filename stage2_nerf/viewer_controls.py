@@ -5,6 +5,7 @@ so they are attributes of modules, named in the order in which they are to be re
 steps (nerfstudio holds its lock meanwhile), and only note what is wanted: training looks at the notes when it is ready.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ PULLED_EXPRESSIONS = (
     *("mouthFrownRight", "eyeBlinkLeft", "eyeBlinkRight", "browInnerUp", "browDownLeft", "browDownRight"),
 )
 """Those that get a slider of their own; every other can be named."""
+NOTICE_MILLISECONDS = 10_000
 
 
 @dataclass
@@ -52,6 +54,20 @@ class ShownLook:
     def offsets(self, names: Sequence[str]) -> Float[Tensor, "expressions"]:
         """The offsets in the order of the names."""
         return torch.tensor([self.expression_offsets.get(name, 0.0) for name in names])
+
+
+class Notices(ViewerControl):
+    """Tells everybody who looks something, in full: a line of the panel would cut it off."""
+
+    viser_server: viser.ViserServer | None = None
+
+    def show(self, title: str, words: str, is_trouble: bool = False) -> None:
+        """Show a few words over every viewer's picture; they go by themselves, trouble when it is closed."""
+        if self.viser_server is None:
+            return
+        close, color = (False, "red") if is_trouble else (NOTICE_MILLISECONDS, None)
+        for client in self.viser_server.get_clients().values():
+            client.add_notification(title, words, auto_close=close, color=color)
 
 
 class EditControls(nn.Module):
@@ -89,11 +105,7 @@ class EditControls(nn.Module):
         )
         self.e_edit = ViewerButton("Edit now", self._edit)
         self.f_restore = ViewerButton("Restore the original", lambda button: restore())
-        self.g_said = ViewerText("Said", "", disabled=True)
-
-    def say(self, words: str) -> None:
-        """Show a sentence below the buttons."""
-        self.g_said.value = words
+        self.notices = Notices()
 
     def _edit(self, button: ViewerButton) -> None:
         prompt = EditPrompt(" ".join(self.a_prompt.value.split()), self.b_region.value)
@@ -101,9 +113,9 @@ class EditControls(nn.Module):
             prompt.check()
             self._request(prompt)
         except UserError as error:
-            self.say(str(error))
+            self.notices.show("That cannot be", str(error), is_trouble=True)
         else:
-            self.say(f"'{prompt}' is next.")
+            self.notices.show("Next", f"'{prompt}'")
 
     def _scales(self, slider: Any) -> None:
         self._guidance(self.c_text_guidance.value, self.d_image_guidance.value)
@@ -121,7 +133,8 @@ class LookControls(nn.Module):
         self.c_original = ViewerCheckbox("Show the original", False, cb_hook=self._choose)
 
     def offer(self, prompts: Sequence[EditPrompt], show: EditPrompt | None) -> None:
-        """Offer these prompts' styles, and show one of them; none shows the original."""
+        """Offer these prompts' styles, and show one of them, whatever was shown before; none shows the original."""
+        self.c_original.value = False
         self._prompts = {UNEDITED: None, **{str(prompt): prompt for prompt in prompts}}
         self.a_style.set_options(list(self._prompts))
         self.a_style.value = UNEDITED if show is None else str(show)
@@ -142,7 +155,7 @@ class ExpressionControls(nn.Module):
         pulled = [name for name in PULLED_EXPRESSIONS if name in names]
         self._sliders: dict[str, ViewerSlider] = {}
         for index, name in enumerate(pulled):
-            slider = ViewerSlider(name, 0.0, -1.0, 1.0, 0.02, cb_hook=self._pull)
+            slider = ViewerSlider(in_words(name), 0.0, -1.0, 1.0, 0.02, cb_hook=self._pull)
             setattr(self, f"a_{index:02d}_{name}", slider)
             self._sliders[name] = slider
         others = [name for name in names if name not in pulled]
@@ -159,6 +172,11 @@ class ExpressionControls(nn.Module):
         for slider in (*self._sliders.values(), self.c_other_amount):
             slider.value = 0.0
         self._look.expression_offsets = {}
+
+
+def in_words(name: str) -> str:
+    """An expression's name with blanks, at which the viewer breaks a label that is too long for a line."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
 class FilmedView(ViewerControl):
