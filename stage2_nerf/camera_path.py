@@ -4,13 +4,15 @@ A path is a list of cameras in the avatar's scene; its file says how many of the
 moment of the clip each looks at (`render_time`, 0 at the clip's first frame and 1 at its last). As with `ns-render
 camera-path` the times count if all cameras have one. If none has, keyframes' times are spread over the path; without
 those the path is spread over the clip, which plays as it was filmed. What the path is seen through is the film's own
-lens, drawn out or in to the path's field of view: the camera of "Look from the film's camera" gives the filmed view.
+lens, drawn out or in to the path's field of view. The viewer writes one of 75 degrees unless another is chosen in its
+render tab, however wide it shows the scene itself; that one is nobody's choice, and the film's stays. So the camera of
+"Look from the film's camera" gives the filmed view.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from tracking.video import VideoFrame
 
 FRAMES_KEPT = 16
 """Decoded frames that are kept for a path that goes back in time, which no decoder does."""
+UNCHOSEN_DEGREES = 75.0
+"""The field of view that nerfstudio's render tab begins with."""
 LEAST_ASIDE = 0.1
 """Degrees around the head that are taken for none."""
 SAME_TIME = 1e-4
@@ -40,8 +44,8 @@ class PathView:
 
     camera_to_head: Float[np.ndarray, "3 4"]
     """In scene units, OpenGL."""
-    focal_length: float
-    """In heights of the clip's images."""
+    focal_length: float | None
+    """In heights of the clip's images; none for the film's own."""
     time: float | None
     """The moment of the clip that it shows, in [0, 1]; none for that of the frame at hand."""
 
@@ -51,8 +55,8 @@ class CameraPath:
     """A camera's way."""
 
     camera_to_head: Float[np.ndarray, "cameras 4 4"]
-    focal_lengths: Float[np.ndarray, "cameras"]
-    """In heights of the picture."""
+    focal_lengths: Float[np.ndarray, "cameras"] | None
+    """In heights of the picture; none if nobody chose them, and the film's are meant."""
     times: Float[np.ndarray, "cameras"] | None
     """Which moment of the clip each camera shows, in [0, 1]; none if the path does not say."""
     frame_rate: Fraction | None
@@ -66,19 +70,21 @@ class CameraPath:
     def view(self, index: int) -> PathView:
         """One of its cameras."""
         time = None if self.times is None else float(self.times[index])
-        return PathView(self.camera_to_head[index, :3], float(self.focal_lengths[index]), time)
+        focal_length = None if self.focal_lengths is None else float(self.focal_lengths[index])
+        return PathView(self.camera_to_head[index, :3], focal_length, time)
 
     def at(self, fraction: float) -> PathView:
         """The camera that is so far along the way, in [0, 1]; it shows the frame at hand."""
         place = float(np.clip(fraction, 0, 1)) * (len(self.camera_to_head) - 1)
         before = min(int(place), max(len(self.camera_to_head) - 2, 0))
         if len(self.camera_to_head) == 1:
-            return PathView(self.camera_to_head[0, :3], float(self.focal_lengths[0]), None)
+            return replace(self.view(0), time=None)
         part = place - before
         pair = self.camera_to_head[before : before + 2]
         turn = Slerp([0, 1], Rotation.from_matrix(pair[:, :3, :3]))(part).as_matrix()
+        indices = np.arange(len(self.camera_to_head))
         way = (1 - part) * pair[0, :3, 3] + part * pair[1, :3, 3]
-        focal_length = float((1 - part) * self.focal_lengths[before] + part * self.focal_lengths[before + 1])
+        focal_length = None if self.focal_lengths is None else float(np.interp(place, indices, self.focal_lengths))
         return PathView(np.concatenate([turn, way[:, None]], axis=1), focal_length, None)
 
 
@@ -111,7 +117,13 @@ def read_camera_path(path: Path) -> CameraPath:
     values = [camera_to_head, focal_lengths, *([] if times is None else [times])]
     if not all(np.isfinite(value).all() for value in values) or (focal_lengths <= 0).any():
         raise UserError(f"{path} is damaged: a camera's place, field of view or time is not a number.")
-    return CameraPath(camera_to_head, focal_lengths, times, frame_rate)
+    return CameraPath(camera_to_head, None if is_lens_unchosen(described) else focal_lengths, times, frame_rate)
+
+
+def is_lens_unchosen(described: dict[str, Any]) -> bool:
+    """Whether a path's field of view is the viewer's own throughout."""
+    views = [described.get("default_fov"), *(camera["fov"] for camera in described["camera_path"])]
+    return all(view == UNCHOSEN_DEGREES for view in views)
 
 
 def path_times(described: dict[str, Any]) -> Float[np.ndarray, "cameras"] | None:
@@ -131,7 +143,9 @@ def seen_along(camera: Cameras, view: PathView) -> Cameras:
     Args:
         camera: one of the clip's cameras, at the moment of the frame at hand.
     """
-    focal_length = torch.full_like(camera.fy, view.focal_length * float(camera.height.reshape(-1)[0]))
+    focal_length = camera.fy
+    if view.focal_length is not None:
+        focal_length = torch.full_like(camera.fy, view.focal_length * float(camera.height.reshape(-1)[0]))
     times = camera.times if view.time is None or camera.times is None else torch.full_like(camera.times, view.time)
     return Cameras(
         camera_to_worlds=torch.from_numpy(view.camera_to_head).to(camera.camera_to_worlds)[None],

@@ -3,6 +3,7 @@
 Three rules: where neither the person was nor the avatar is, the source's pixels stay as they are, bit for bit; where
 the avatar no longer covers what the person covered, the background shows; and detail that the avatar could not resolve
 is taken from the source: the difference in brightness between the filmed frame and the avatar's unedited picture of it.
+Where the crop ends amid the person, the avatar fades into the source over a narrow margin: a hard edge catches the eye.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 
 LEAST_OPACITY = 0.02
 """Opacities below this are taken for none: the field's fog must not touch the background."""
+
+FADE = 0.04
+"""Width of the margin inside of the crop, as a share of its shorter side."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,10 @@ def paste_back(
     layer = person_layer(source, enlarger, rendered, surroundings, detail)
     filmed = source.astype(np.float32) / 255
     if backdrop.kind == "original":
-        mixed = filmed + layer.edited * (layer.colour + (1 - layer.alpha) * layer.background - filmed)
+        edited = layer.edited * faded(crop, frame.shape)[..., None]
+        mixed = filmed + edited * (layer.colour + (1 - layer.alpha) * layer.background - filmed)
         result = frame.copy()
-        result[place] = np.where(layer.edited > 0, to_levels(mixed), source)
+        result[place] = np.where(edited > 0, to_levels(mixed), source)
         return result
     # Where the edit leaves the source alone, the person is cut out of it: what the background adds is taken off.
     matte = enlarger.mask(surroundings.matte)[..., None]
@@ -160,6 +165,25 @@ def paste_back(
         shown = enlarger.colours(surroundings.plate)
     result[place] = to_levels(colour + (1 - alpha) * shown)
     return result
+
+
+def faded(crop: tuple[int, int, int, int], frame_shape: tuple[int, ...]) -> Float32[np.ndarray, "height width"]:
+    """How much of the avatar shows: 1, falling to almost 0 toward those edges of the crop that are not the frame's.
+
+    Args:
+        crop: left, top, width and height of the crop in the frame.
+        frame_shape: the frame's height and width, first.
+    """
+    left, top, width, height = crop
+    margin = max(1.0, FADE * min(width, height))
+    ramps = []
+    for begin, length, whole in ((top, height, frame_shape[0]), (left, width, frame_shape[1])):
+        place = np.arange(length, dtype=np.float32) + 0.5
+        before = place if begin > 0 else np.full(length, np.inf, np.float32)
+        after = length - place if begin + length < whole else np.full(length, np.inf, np.float32)
+        near = np.clip(np.minimum(before, after) / margin, 0, 1)
+        ramps.append(near * near * (3 - 2 * near))
+    return ramps[0][:, None] * ramps[1]
 
 
 def brightness(picture: Float32[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width"]:

@@ -72,12 +72,18 @@ def chosen_swing(config: RenderConfig, clip: TrackedClip) -> Swing | None:
 
 
 def chosen_path(file: Path, times: Literal["path", "clip"]) -> CameraPath:
-    """The camera path of a file; says which moments it will show.
+    """The camera path of a file; says which moments it will show, and through which lens if the file does not.
 
     Raises:
         UserError: the file is no camera path.
     """
     path = read_camera_path(file)
+    if path.focal_lengths is None:
+        CONSOLE.print(
+            f"{file} has the viewer's own field of view, which nobody chose: it is seen through the film's lens. To "
+            "have another, change Default FOV in the viewer's render tab.",
+            soft_wrap=True,
+        )
     if path.times is None:
         CONSOLE.print(f"{file} names no times: the path is spread over the whole clip, which plays as it was filmed.")
         return path

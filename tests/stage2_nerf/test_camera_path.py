@@ -62,6 +62,22 @@ def test_the_films_own_camera_gives_the_filmed_view(renderer: FrameRenderer, tmp
         torch.testing.assert_close(along[name], filmed[name], atol=2e-4, rtol=0)
 
 
+def test_a_lens_that_nobody_chose_is_the_films(renderer: FrameRenderer, tmp_path: Path, capsys: Any) -> None:
+    """The viewer writes 75 degrees whatever it shows."""
+    cameras = [{**filmed_camera(renderer, frame), "fov": 75.0} for frame in (NUMBER, NUMBER + 1)]
+    file = write_path(tmp_path / "path.json", cameras, default_fov=75.0)
+    path = chosen_path(file, "path")
+    assert "through the film's lens" in " ".join(capsys.readouterr().out.split())
+    row = renderer.row_of_frame[NUMBER]
+    for view in (path.view(0), path.at(0.0)):
+        filmed, along = (renderer._outputs(row, [{}], moment) for moment in (Moment(), Moment(view=view)))
+        torch.testing.assert_close(along["foreground"], filmed["foreground"], atol=2e-4, rtol=0)
+    for changed in ({"default_fov": 74.0}, {"camera_path": [cameras[0], {**cameras[1], "fov": 60.0}]}, {}):
+        stated = read_camera_path(write_path(tmp_path / "stated.json", cameras, **changed))
+        assert stated.focal_lengths is not None
+        assert stated.focal_lengths[0] == pytest.approx(0.5 / np.tan(np.deg2rad(37.5)), rel=1e-5)
+
+
 def test_how_far_a_camera_has_gone_around_the_head(renderer: FrameRenderer, tmp_path: Path) -> None:
     middle = renderer.model.head_field.box.mean(0)
     row = renderer.row_of_frame[NUMBER]
@@ -79,6 +95,7 @@ def test_a_narrower_view_shows_the_person_larger(renderer: FrameRenderer, tmp_pa
     path = read_camera_path(write_path(tmp_path / "path.json", [camera, near]))
     row = renderer.row_of_frame[NUMBER]
     areas = [float(renderer._outputs(row, [{}], Moment(view=path.view(i)))["accumulation"].sum()) for i in (0, 1)]
+    assert path.focal_lengths is not None
     assert path.focal_lengths[1] == pytest.approx(1.5 * path.focal_lengths[0])
     assert areas[1] > 1.2 * areas[0]
 
@@ -97,9 +114,11 @@ def test_a_path_without_times_is_spread_over_the_clip(
     assert [timestamp for timestamp, _, _ in planned] == [frame.timestamp for frame in frames]
     views = [moment.view for _, _, moment in planned if moment.view is not None]
     assert len(views) == len(frames)
-    assert views[0].focal_length == pytest.approx(path.focal_lengths[0])
-    assert views[-1].focal_length == pytest.approx(path.focal_lengths[1])
-    assert np.all(np.diff([view.focal_length for view in views]) > 0)
+    focal_lengths = [view.focal_length for view in views if view.focal_length is not None]
+    assert len(focal_lengths) == len(views) and path.focal_lengths is not None
+    assert focal_lengths[0] == pytest.approx(path.focal_lengths[0])
+    assert focal_lengths[-1] == pytest.approx(path.focal_lengths[1])
+    assert np.all(np.diff(focal_lengths) > 0)
     for view in views:
         np.testing.assert_allclose(view.camera_to_head[:, :3] @ view.camera_to_head[:, :3].T, np.eye(3), atol=1e-6)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stage2_nerf.backdrop import Backdrop
-from stage2_nerf.paste_back import LEAST_OPACITY, LUMINANCE, CropSurroundings, RenderedCrop, paste_back
+from stage2_nerf.paste_back import FADE, LEAST_OPACITY, LUMINANCE, CropSurroundings, RenderedCrop, paste_back
 
 HEIGHT, WIDTH = 40, 48
 WHOLE = (0, 0, WIDTH, HEIGHT)
@@ -165,7 +165,28 @@ def test_the_crop_lies_where_it_was_cut() -> None:
     person = np.zeros(frame.shape[:2], bool)
     person[top : top + HEIGHT, left : left + WIDTH] = plane() == 1
     np.testing.assert_array_equal(result[~person], frame[~person])
-    np.testing.assert_array_equal(result[person], to_levels(colour)[PERSON].reshape(-1, 3))
+    # The person is cut by the crop's lower edge.
+    inside = np.s_[PERSON[0].start : PERSON[0].stop - 2, PERSON[1]]
+    moved = result[top : top + HEIGHT, left : left + WIDTH]
+    np.testing.assert_array_equal(moved[inside], to_levels(colour)[inside])
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_the_avatar_fades_toward_an_edge_amid_the_person_and_not_toward_the_frames(side: int) -> None:
+    """A white avatar all over the crop, in a black frame that goes on beyond one edge."""
+    size, more = 100, 20
+    frame = np.zeros((size + more * (side < 2), size + more * (side >= 2), 3), np.uint8)
+    crop = (more if side == 2 else 0, more if side == 0 else 0, size, size)
+    everywhere = np.ones((size, size), np.float32)
+    white = np.ones((size, size, 3), np.float32)
+    around = CropSurroundings(everywhere, 0 * white, everywhere, np.zeros((size, size, 3), np.uint8))
+    result = paste_back(frame, crop, RenderedCrop(white, white, everywhere), around, 0.0)
+    toward = np.rot90(result[crop[1] : crop[1] + size, crop[0] : crop[0] + size, 0], (2, 0, 1, 3)[side])
+    margin = round(FADE * size)
+    assert (toward[:-margin] == 255).all()
+    assert (toward == toward[:, :1]).all()
+    falling = toward[-margin:, 0].astype(int)
+    assert (np.diff(falling) < 0).all() and falling[-1] < 30
 
 
 @pytest.mark.parametrize("scale", [2.0, 1.75])
@@ -182,6 +203,8 @@ def test_an_enlarged_crop_keeps_what_is_far_from_the_person_and_fills_the_person
     touched = np.zeros(frame.shape[:2], bool)
     touched[6 : 6 + height, 4 : 4 + width] = near
     np.testing.assert_array_equal(result[~touched], frame[~touched])
+    # The crop's lower edge lies amid the person.
+    deep[-round(0.05 * height) :] = False
     np.testing.assert_array_equal(result[6 : 6 + height, 4 : 4 + width][deep], 64)
 
 
