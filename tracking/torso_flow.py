@@ -1,8 +1,13 @@
 """How the clothes move in the picture: a similarity from one reference frame to every other, without drift.
 
-Corners of the clothes are followed from a keyframe straight to each frame, by the pyramids of Lucas & Kanade (Bouguet
-2000), there and back (Kalal et al., ICPR 2010), and a similarity is fitted to those that agree. The first keyframe is
-asked first, so that errors do not add up; others are made only where it is no longer recognised.
+A keyframe's clothes are laid straight over each frame's, by all of their pixels, from where the frame before had them.
+Where they do not come to agree, they are looked for by their corners, which leap further: these are followed by the
+pyramids of Lucas & Kanade (Bouguet 2000), there and back (Kalal et al., ICPR 2010), and a similarity is fitted to those
+that agree. The first keyframe is asked first, so that errors do not add up; others are made only where it is no longer
+recognised.
+
+A dozen corners, as a dark suit shows, fix neither size nor turn: which of them were found used to hang on single pixels
+of the labels.
 """
 
 from collections.abc import Iterable
@@ -13,6 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from tracking.direct_alignment import DirectAlignment, Pyramid, Similarity, compose, inverse, pyramid
 from tracking.regions import TORSO_LABELS, Label
 
 PICTURE_SIZE = 256
@@ -22,23 +28,22 @@ CORNER_QUALITIES = (0.02, 0.002)
 TORSO = sorted(int(label) for label in TORSO_LABELS - {Label.NECK})
 """The neck follows the head as much as the shoulders."""
 
-Similarity = Float[np.ndarray, "2 3"]
-"""Takes a point of one picture to where it is in another."""
-
 
 @dataclass
 class TorsoFlowConfig:
     """When the clothes count as seen. Lengths are in pixels of a picture whose longer side is 256."""
 
+    least_agreement: float = 0.8
+    """Least correlation of a keyframe's grey values with those of the clothes it is laid over."""
+    least_share: float = 0.3
+    """Least share of a keyframe's pixels that must be in view, and of its corners that must agree."""
     corners: int = 150
     """Most corners that are followed."""
     least_corners: int = 12
-    """Fewer corners that agree say nothing."""
-    least_share: float = 0.3
-    """Least share of a keyframe's corners that must agree."""
+    """Clothes with fewer corners say nothing."""
     return_error: float = 0.7
     """Furthest from its start that a corner may be when it has been followed there and back."""
-    agreement: float = 1.5
+    corner_error: float = 1.5
     """Furthest from the similarity that a corner may be."""
     keyframes: int = 6
     """Most keyframes that are remembered."""
@@ -69,6 +74,8 @@ class TorsoPicture(NamedTuple):
 class _Keyframe(NamedTuple):
     grey: UInt8[np.ndarray, "h w"]
     points: Float32[np.ndarray, "points 2"]
+    """Its corners."""
+    clothes: DirectAlignment
     pose: Similarity
     """From the reference to this frame."""
 
@@ -123,18 +130,36 @@ class _Follower:
             return False
         # The reference stays; of the others the newest do.
         self._keyframes = self._keyframes[:1] + self._keyframes[1:][-(self._config.keyframes - 2) :]
-        self._keyframes.append(_Keyframe(picture.grey, np.asarray(points, np.float32).reshape(-1, 2), pose))
+        corners = np.asarray(points, np.float32).reshape(-1, 2)
+        clothes = DirectAlignment(pyramid(picture.grey), picture.clothes)
+        self._keyframes.append(_Keyframe(picture.grey, corners, clothes, pose))
         return True
 
     def _recognize(self, picture: TorsoPicture) -> Similarity | None:
         assert self._last is not None
-        for keyframe in [self._keyframes[0], *self._keyframes[:0:-1]]:
-            step = self._match(keyframe, picture, compose(self._last[1], inverse(keyframe.pose)))
-            if step is not None:
-                return compose(step, keyframe.pose)
+        sizes = pyramid(picture.grey)
+        keyframes = [self._keyframes[0], *self._keyframes[:0:-1]]
+        expected = [compose(self._last[1], inverse(keyframe.pose)) for keyframe in keyframes]
+        for find in (self._at, self._by_corners):
+            for keyframe, start in zip(keyframes, expected, strict=True):
+                step = find(keyframe, picture, sizes, start)
+                if step is not None:
+                    return compose(step, keyframe.pose)
         return None
 
-    def _match(self, keyframe: _Keyframe, picture: TorsoPicture, expected: Similarity) -> Similarity | None:
+    def _at(
+        self, keyframe: _Keyframe, picture: TorsoPicture, sizes: Pyramid, expected: Similarity
+    ) -> Similarity | None:
+        """The keyframe's clothes laid over the picture's, if they are about where they are expected."""
+        found = keyframe.clothes.align(sizes, picture.clothes, expected)
+        if found is None or found.agreement < self._config.least_agreement or found.share < self._config.least_share:
+            return None
+        return found.step
+
+    def _by_corners(
+        self, keyframe: _Keyframe, picture: TorsoPicture, sizes: Pyramid, expected: Similarity
+    ) -> Similarity | None:
+        """The same, wherever corners find them."""
         config = self._config
         start = keyframe.points
         guess = (start @ expected[:, :2].T + expected[:, 2]).astype(np.float32)
@@ -147,18 +172,6 @@ class _Follower:
         if good.sum() < least:
             return None
         step, agree = cv2.estimateAffinePartial2D(
-            start[good], found[good], method=cv2.RANSAC, ransacReprojThreshold=config.agreement
+            start[good], found[good], method=cv2.RANSAC, ransacReprojThreshold=config.corner_error
         )
-        return None if step is None or agree.sum() < least else np.asarray(step)
-
-
-def compose(second: Similarity, first: Similarity) -> Similarity:
-    """The first, then the second."""
-    turn = second[:, :2]
-    return np.column_stack([turn @ first[:, :2], turn @ first[:, 2] + second[:, 2]])
-
-
-def inverse(similarity: Similarity) -> Similarity:
-    """The way back."""
-    turn = np.linalg.inv(similarity[:, :2])
-    return np.column_stack([turn, -turn @ similarity[:, 2]])
+        return None if step is None or agree.sum() < least else self._at(keyframe, picture, sizes, np.asarray(step))

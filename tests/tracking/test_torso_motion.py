@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from tracking.cameras import project, rigid, rigid_inverse, rotation_from_vector, transform
 from tracking.clip import Intrinsics
 from tracking.regions import Label
-from tracking.torso_flow import TorsoPicture, compose, follow_torso, inverse
+from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import TorsoConfig, measured_torso_poses, torso_poses
 
 WIDTH, HEIGHT, FRAMES, FRAME_RATE = 240, 240, 40, 25.0
@@ -111,11 +111,3 @@ def test_a_gap_is_bridged_without_a_leap() -> None:
     positions = rigid_inverse(found)[:, :3, 3]
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     assert steps.max() < 3 * np.linalg.norm(np.diff(truth[:, :3, 3], axis=0), axis=1).max()
-
-
-def test_similarities_compose_and_invert() -> None:
-    first = np.array([[0.9, -0.2, 5.0], [0.2, 0.9, -3.0]])
-    second = np.array([[1.1, 0.1, 2.0], [-0.1, 1.1, 7.0]])
-    point = np.array([3.0, 4.0, 1.0])
-    np.testing.assert_allclose(compose(second, first) @ point, second @ [*(first @ point), 1.0])
-    np.testing.assert_allclose(compose(inverse(first), first), np.eye(2, 3), atol=1e-12)
