@@ -50,6 +50,8 @@ USUAL_SHUT = (0.35, 0.3)
 """What is left of either when eyes are shut, where the clip does not show it."""
 MOST_SHUT = (0.75, 0.5)
 """The most that may be left of either."""
+NOISES = 4.0
+"""How many standard deviations of the frames' noise an eye must be closed by to count: small eyes are read worse."""
 
 Opening = Float[np.ndarray, "frames"]
 """How open an eye is: 1 as in most frames, and less the more it is closed."""
@@ -64,9 +66,9 @@ class EyelidConfig:
     pixels: float = 0.6
     """How much the pixels, rather than the landmarks, count."""
     begin: float = 0.2
-    """How far an eye must be closed for the landmarks' fit to be changed at all."""
+    """How far an eye must be closed, where frames show it well, for the landmarks' fit to be changed at all."""
     end: float = 0.55
-    """How far, for it to be replaced."""
+    """How far, for it to be replaced. Where frames' noise is large, both are put off by as much as it asks for."""
     narrowest: tuple[float, float] = (0.5, 0.75)
     """Eyes seen from the side, narrower than the second of these shares of their usual width, count less by their
     pixels, and below the first not at all."""
@@ -103,7 +105,8 @@ def refine_blinks(
         shut = float(_gap(neutral, eye)) - closes_by
         share = np.clip(closed[:, eye], 0, 1)
         missing = (gap - (wide + share * (shut - wide))) / closes_by
-        trust = np.clip((np.maximum(share, 1 - gap / wide) - config.begin) / (config.end - config.begin), 0, 1)
+        begin = max(config.begin, NOISES * _noise(closed[:, eye]))
+        trust = np.clip((np.maximum(share, 1 - gap / wide) - begin) / (config.end - config.begin), 0, 1)
         expression[:, blink] = np.clip(expression[:, blink] + trust * missing, 0, 1)
     refined = fit.expression.copy()
     refined[frames] = expression
@@ -127,6 +130,11 @@ def closings(
         share = config.pixels * _in_view(landmarks, eye, config)
         closed.append(share * by_pixels + (1 - share) * by_landmarks)
     return np.stack(closed, axis=1)
+
+
+def _noise(series: Float[np.ndarray, "frames"]) -> float:
+    """The standard deviation of what changes from every frame to the next, most of which show no blink."""
+    return float(np.median(np.abs(np.diff(series)))) / (0.6745 * np.sqrt(2))
 
 
 def _openings(

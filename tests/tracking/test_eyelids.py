@@ -95,6 +95,19 @@ def test_a_blink_that_landmarks_miss_is_found_in_the_pictures(
     np.testing.assert_array_equal(refined.expression[:, others], fit.expression[:, others])
 
 
+def test_flicker_of_badly_seen_eyes_is_no_blink(fit: HeadFit, landmarks: np.ndarray) -> None:
+    # Small eyes look a little more or less open from frame to frame.
+    flicker = np.random.default_rng(0).uniform(0.0, 0.8, len(COURSE))
+    seen = np.where(COURSE > 0, COURSE, flicker)
+    pictures = [eye_pictures(picture_of(closed, 0.0), landmarks[frame]) for frame, closed in enumerate(seen)]
+    eyes = np.stack([picture for picture in pictures if picture is not None])
+    refined = refine_blinks(fit, landmarks, eyes)
+    for name in BLINKS:
+        blink = refined.expression[:, fit.expression_names.index(name)]
+        assert blink[13:15].min() > 0.5
+        assert blink[COURSE == 0].max() < 0.1
+
+
 def test_a_wink_stays_one_eyes(fit: HeadFit, landmarks: np.ndarray, eyes: np.ndarray) -> None:
     open_eye = np.flatnonzero(COURSE == 0)[0]
     winking, moved = eyes.copy(), landmarks.copy()
