@@ -15,6 +15,8 @@ from tracking.mediapipe_models import load_solutions, start_quietly
 
 WORKING_SIZE = 256
 """Longer side, in pixels, of the pictures in which person and background are told apart; edges are full size."""
+WIDE_REACH = 8
+"""Windows that reach so many pixels are wide."""
 COLOR_NOISE = 0.03
 PLATE_NOISE = 0.02
 """Least standard deviation of colours in [0, 1]."""
@@ -139,15 +141,17 @@ def _decide_by_color(
 
     The background's colours are those nearby in this frame and, where the plate knows it, that of this very place.
     """
-    # The colours around a pixel are much the same as around its neighbour: half the size will do.
+    # In a wide window the colours around a pixel are much the same as around its neighbour: half the size will do.
     height, width = where.shape
-    half = (max(1, width // 2), max(1, height // 2))
-    planes = cv2.split(cv2.resize(colors, half, interpolation=cv2.INTER_AREA))
+    shrunk = 2 if reach >= WIDE_REACH else 1
+    size = (max(1, width // shrunk), max(1, height // shrunk))
+    planes = cv2.split(cv2.resize(colors, size, interpolation=cv2.INTER_AREA))
     rows, columns = np.nonzero(where)
-    places = rows * half[1] // height * half[0] + columns * half[0] // width
+    places = rows * size[1] // height * size[0] + columns * size[0] // width
     chosen = colors[rows, columns]
-    person, person_known = _log_likelihood(planes, guess > 0.95, chosen, places, reach)
-    scene, scene_known = _log_likelihood(planes, guess < 0.05, chosen, places, reach)
+    window = 2 * max(1, reach // shrunk) + 1
+    person, person_known = _log_likelihood(planes, guess > 0.95, chosen, places, window)
+    scene, scene_known = _log_likelihood(planes, guess < 0.05, chosen, places, window)
     if plate is not None:
         spread = cv2.resize(plate.spread, (width, height), interpolation=cv2.INTER_NEAREST)[where]
         known = np.isfinite(spread)
@@ -162,31 +166,31 @@ def _decide_by_color(
 
 
 def _log_likelihood(
-    planes: Sequence[Float32[np.ndarray, "half_height half_width"]],
+    planes: Sequence[Float32[np.ndarray, "rows columns"]],
     sure: Bool[np.ndarray, "height width"],
     chosen: Float32[np.ndarray, "pixels 3"],
     places: Int64[np.ndarray, "pixels"],
-    reach: int,
+    window: int,
 ) -> tuple[Float32[np.ndarray, "pixels"], Bool[np.ndarray, "pixels"]]:
     """How well each chosen pixel's colour fits that of the sure pixels around it, and where there are any.
 
     Args:
-        planes: the colours' channels at half the size.
+        planes: the colours' channels, of a picture of any size.
         sure: at full size.
         places: the chosen pixels' positions in the flattened planes.
-        reach: half the window's side, in pixels of the full size.
+        window: width and height of what is around a pixel, in pixels of the planes.
     """
-    window = (2 * max(1, reach // 2) + 1,) * 2
-    half = planes[0].shape[::-1]
-    weight = (cv2.resize(sure.astype(np.float32), half, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
-    support = cv2.blur(weight, window)
+    box = (window, window)
+    size = (planes[0].shape[1], planes[0].shape[0])
+    weight = (cv2.resize(sure.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
+    support = cv2.blur(weight, box)
     share = 1 / np.maximum(support, 1e-6)
     fit = np.zeros(len(places), np.float32)
     volume = np.ones(len(places), np.float32)
     for channel, plane in enumerate(planes):
         weighted = cv2.multiply(plane, weight)
-        mean = cv2.blur(weighted, window) * share
-        variance = np.maximum(cv2.blur(cv2.multiply(weighted, plane), window) * share - mean * mean, 0)
+        mean = cv2.blur(weighted, box) * share
+        variance = np.maximum(cv2.blur(cv2.multiply(weighted, plane), box) * share - mean * mean, 0)
         spread = variance.ravel()[places] + np.float32(COLOR_NOISE**2)
         difference = chosen[:, channel] - mean.ravel()[places]
         fit -= 0.5 * difference * difference / spread
