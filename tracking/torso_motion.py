@@ -28,6 +28,9 @@ class TorsoConfig:
 
     neck_base: tuple[float, float, float] = (0.0, -14.0, -7.0)
     """Where the neck meets the shoulders, in head space, in centimetres."""
+    clothes_before: float = 6.0
+    """How far the clothes that are followed lie before the neck base, in centimetres: it is they that grow by coming
+    nearer."""
     attenuation: float = 0.6
     """How much of the neck base's slow motion the torso makes, where nothing else is known."""
     smoothing_seconds: float = 0.5
@@ -35,7 +38,7 @@ class TorsoConfig:
     flow: TorsoFlowConfig = field(default_factory=TorsoFlowConfig)
     measured_smoothing_seconds: float = 0.15
     """Measured motions quicker than about this are taken for noise."""
-    distance_smoothing_seconds: float = 0.5
+    distance_smoothing_seconds: float = 0.2
     """The same of the distance, which the clothes' size tells less surely."""
     least_measured: float = 0.2
     """If the clothes could be followed in a smaller share of the frames, the head's motion alone is asked."""
@@ -77,11 +80,12 @@ def measured_torso_poses(
     logger.info("The shoulders were followed in %d of %d frames.", seen.sum(), len(seen))
     if seen.mean() < config.least_measured:
         return rigid(np.broadcast_to(np.eye(3), (len(frames), 3, 3)), -guessed)
-    position, roll = _lifted(similarities[seen], guessed[seen], intrinsics)
+    before = np.array([0.0, 0.0, config.clothes_before])
+    clothes, roll = _lifted(similarities[seen], guessed[seen] + before, intrinsics)
     # What the clothes add to the guess; where they are unseen it dies away.
     residual, weights = np.zeros((length, 4)), np.zeros((length, 4))
     weights[frames] = UNSEEN_WEIGHT
-    residual[frames[seen], :3] = position - guessed[seen]
+    residual[frames[seen], :3] = clothes - before - guessed[seen]
     residual[frames[seen], 3] = roll
     weights[frames[seen]] = 1.0
     seconds = np.full(4, config.measured_smoothing_seconds)
@@ -115,9 +119,12 @@ def _strength(seconds: Float[np.ndarray, "channels"], frame_rate: float) -> Floa
 def _lifted(
     similarities: Float[np.ndarray, "seen 2 3"], guessed: Float[np.ndarray, "seen 3"], intrinsics: Intrinsics
 ) -> tuple[Float[np.ndarray, "seen 3"], Float[np.ndarray, "seen"]]:
-    """The neck base's positions and the torso's turns about the line of sight that the similarities amount to.
+    """The clothes' positions and the torso's turns about the line of sight that the similarities amount to.
 
     The reference's own position is not measured: it is such that the median position is the guess's.
+
+    Args:
+        guessed: where the clothes are thought to be, before the neck base.
     """
     scale = np.hypot(similarities[:, 0, 0], similarities[:, 1, 0])
     # The picture's y runs down, the camera's up.
