@@ -12,13 +12,13 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 LEVELS = 4
 """Sizes looked at, each half of the one before."""
-MOST_PIXELS = 2500
+MOST_PIXELS = 1200
 """Pixels asked of each size: those where the picture changes most."""
 LEAST_PIXELS = 30
 """Fewer say nothing."""
 ITERATIONS = 6
 """Most steps at each size."""
-SETTLED = 0.02
+SETTLED = 0.1
 """A step that moves pixels by less than this is the last."""
 LEAST_NOISE = 3.0
 """Differences of grey values that always count in full."""
