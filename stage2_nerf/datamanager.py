@@ -23,7 +23,7 @@ from stage2_nerf.frame_cache import open_frames
 from stage2_nerf.frame_columns import FrameColumn
 from stage2_nerf.frame_store import FrameStore
 from stage2_nerf.losses import over
-from stage2_nerf.pixel_sampler import PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
+from stage2_nerf.pixel_sampler import FrameTurns, PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
 from tracking.background import local_background
 from tracking.clip import TrackedClip
 
@@ -193,9 +193,10 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         self.store.replace(self.place(row), (image.detach().clamp(0, 1) * 255).round().to(torch.uint8))
 
     def restore(self) -> None:
-        """Train on the filmed frames again, and on all of the person."""
+        """Train on the filmed frames again, on all of the person, and on any frame at any time."""
         self.store.restore()
         self.train_pixel_sampler.favour(None)
+        self.draw_in_turns(None)
 
     def train_only_on(self, rows: Sequence[int] | None) -> None:
         """Draw pixels from these frames alone; from all where none are given."""
@@ -204,6 +205,10 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     def favour(self, region: str) -> None:
         """Draw mostly from the only region of the person that is being edited; from all of it for `person`."""
         self.train_pixel_sampler.favour(region)
+
+    def draw_in_turns(self, turns: FrameTurns | None) -> None:
+        """Draw frames in turns; anew for every batch where none are given."""
+        self.train_pixel_sampler.turns = turns
 
     @property
     def frame_numbers(self) -> list[int]:

@@ -61,6 +61,8 @@ class PortraitPixelSampler(PixelSampler):
         """Rows of the batch that may be drawn from; all where none is given."""
         self.region_labels: Bool[Tensor, "labels"] | None = None
         """Labels of the only region that is being edited; none where all of the person is."""
+        self.turns: FrameTurns | None = None
+        """Whose turn it is, where frames are drawn in turns; none where each batch's are drawn anew."""
         self.frame_weights: Float[Tensor, "rows"] | None = None
         """How likely each row of the batch is drawn; all alike where none is given."""
         self.error_map: ErrorMap | None = None
@@ -81,7 +83,9 @@ class PortraitPixelSampler(PixelSampler):
         likely = torch.ones(len(rows)) if self.frame_weights is None else self.frame_weights[rows]
         if self.error_map is not None:
             likely = likely * self.by_error(self.error_map.of_frames(rows))
-        frames = rows[torch.multinomial(likely, min(self.frames_per_batch, len(rows)))]
+        number = min(self.frames_per_batch, len(rows))
+        chosen = torch.multinomial(likely, number) if self.turns is None else self.turns.next(rows, likely, number)
+        frames = rows[chosen]
         candidates = 4 * self.num_rays_per_batch
         row = frames[torch.randint(len(frames), (candidates,))]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
@@ -136,6 +140,32 @@ class PortraitPixelSampler(PixelSampler):
         """How much likelier something is drawn for its error over the average."""
         share = self.config.error_share
         return (1 - share) + share * relative.clamp(max=LARGEST_ERROR)
+
+
+class FrameTurns:
+    """Frames in turns: over any stretch of batches each is drawn as often as its likelihood says, give or take once.
+
+    Edits of one look differ from frame to frame, and what a style learned last is what it shows: with frames drawn anew
+    for every batch that was the mean of a few of them.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        """For frames numbered from 0, beginning with any of them."""
+        self.credit: Float[Tensor, "frames"] = torch.rand(count, generator=torch.Generator().manual_seed(seed))
+        """How much of a draw each frame is owed."""
+
+    def next(self, rows: Int[Tensor, "rows"], likely: Float[Tensor, "rows"], number: int) -> Int[Tensor, "number"]:
+        """Positions among the rows of those that are owed most.
+
+        Args:
+            likely: how likely each row is drawn, against the others.
+            number: how many, at most as many as there are rows.
+        """
+        # What cannot be drawn often enough is not owed ever more.
+        self.credit[rows] = (self.credit[rows] + number * likely / likely.sum()).clamp(max=2.0)
+        chosen = self.credit[rows].topk(number).indices
+        self.credit[rows[chosen]] -= 1
+        return chosen
 
 
 def frame_weights(

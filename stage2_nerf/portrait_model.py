@@ -31,10 +31,12 @@ from stage2_nerf.near_side import near_side_end
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.side_by_side import at_rest
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
-from stage2_nerf.volume_rendering import FieldSamples, composite, used_up
+from stage2_nerf.volume_rendering import FieldSamples, alone_weights, composite, used_up
 
 POINTS_AT_ONCE = 1 << 13
 """Points of a picture that a CPU decodes at once."""
+LEAST_STYLED_WEIGHT = 2e-3
+"""Share of a ray's colour below which a sample is passed over where a style is trained."""
 
 
 @dataclass
@@ -216,8 +218,8 @@ class PortraitModel(Model):
         head_blend = self.head_field.blend(states.expression, corrections.code, seen)
         end = None if margin is None else near_side_end(origins, directions, "head", margin)
         head = self.look(origins, directions, states, "head", head_blend, looks, end)
-        # What a picture's head hides is not looked at; training looks at it all.
-        end = None if self.training else used_up(len(origins), head)
+        # What the head hides is not looked at, but where it is being learned what hides what.
+        end = None if head.density.requires_grad else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         # A head on its torso as it never was: without this somebody else's nods broke the torso into shards.
         usual = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso) if states.is_posed else None
@@ -258,7 +260,7 @@ class PortraitModel(Model):
         frame: Int[Tensor, "points"] = states.frame[ray].repeat_interleave(samples)
         canonical = field.to_canonical(positions, frame, blended)
         if self.training:
-            density, colours = self.evaluate(canonical, frame, part, blended, looks)
+            density, colours = self.evaluate(canonical, frame, part, blended, looks, segments.lengths)
             if density.requires_grad:
                 sampler.learn(canonical.detach(), density.detach())
         else:
@@ -277,18 +279,33 @@ class PortraitModel(Model):
         part: str,
         blended: BlendedFrames,
         looks: Sequence[Mapping[str, float]],
+        lengths: Float[Tensor, "hits samples"] | None = None,
     ) -> tuple[Float[Tensor, "points"], Float[Tensor, "points channels"]]:
-        """Density and colours of one field in all looks; the unstyled one follows where it is needed."""
+        """Density and colours of one field in all looks; the unstyled one follows where it is needed.
+
+        Args:
+            lengths: of the stretches that the points stand for, where those that are hardly seen need no style: a
+                style learns as well without them, and sooner.
+        """
         field: CanonicalField = getattr(self, f"{part}_field")
         precision = self.config.rendering_precision
         is_half = precision == "bfloat16" or (precision == "auto" and canonical.device.type == "cuda")
         with torch.autocast(canonical.device.type, torch.bfloat16, enabled=is_half and not self.training):
             density, features = field(canonical, frame, blended)
             original = getattr(self, f"{part}_colour")(features)
-            residuals = {
-                name: getattr(self.styles[name], part)(canonical, features)
-                for name in dict.fromkeys(name for look in looks for name in look)
-            }
+            names = list(dict.fromkeys(name for look in looks for name in look))
+            points = (canonical, features, original)
+            if names and lengths is not None:
+                seen = alone_weights(density.view(lengths.shape), lengths).flatten() > LEAST_STYLED_WEIGHT
+                points = tuple(values[seen] for values in points)
+                residuals = {
+                    name: torch.zeros_like(original).masked_scatter(
+                        seen[:, None], getattr(self.styles[name], part)(*points)
+                    )
+                    for name in names
+                }
+            else:
+                residuals = {name: getattr(self.styles[name], part)(*points) for name in names}
         mixes = [blend_residuals([(look[name], residuals[name]) for name in look], original) for look in looks]
         if residuals and not self.training:
             mixes.append(blend_residuals([], original))

@@ -24,6 +24,7 @@ from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import EditSchedule, IterativeDatasetUpdateConfig
 from stage1_edit.surface_aggregation import SurfaceStarts
 from stage2_nerf.datamanager import PortraitDataManager
+from stage2_nerf.pixel_sampler import FrameTurns
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
@@ -37,7 +38,9 @@ class StyleTrainingConfig:
     steps: int = 1000
     """Training steps of each prompt."""
     learning_rate: float = 2e-2
-    """Adam's step size at the phase's start; it falls tenfold, exponentially, to its end."""
+    """Adam's step size for the network at the phase's start; it falls tenfold, exponentially, to its end."""
+    plane_learning_rate: float = 5e-2
+    """The same for the feature planes."""
     keyframes: int = 4
     """Frames that span the clip's poses and expressions, edited before all others: editors that tie frames together
     take their anchors from them."""
@@ -49,7 +52,7 @@ class StyleTrainingConfig:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Runs of earlier versions recorded iterative dataset update's settings where now a schedule is chosen."""
-        self.__dict__.update({"start": "render", **state})
+        self.__dict__.update({"start": "render", "plane_learning_rate": 5e-2, **state})
         if isinstance(self.schedule, IterativeDatasetUpdateConfig):
             self.schedule = ScheduleConfig("iterative", self.schedule)
 
@@ -148,7 +151,17 @@ class StyleTraining:
         style = model.styles[style_name]
         assert isinstance(style, Style)
         self.style = style
-        self.optimizer = torch.optim.Adam(style.parameters(), lr=config.learning_rate, eps=1e-15)
+        planes = [parameter for name, parameter in style.named_parameters() if ".planes." in name]
+        network = [parameter for name, parameter in style.named_parameters() if ".planes." not in name]
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": network, "initial_lr": config.learning_rate},
+                {"params": planes, "initial_lr": config.plane_learning_rate},
+            ],
+            lr=config.learning_rate,
+            eps=1e-15,
+        )
+        self.turns = FrameTurns(len(datamanager), seed)
         self.edited: set[int] = set()
         """The training frames that have been edited."""
         self.schedule: EditSchedule | None = None
@@ -192,6 +205,7 @@ class StyleTraining:
         self.model.freeze_shared(True)
         self.datamanager.restore()
         self.datamanager.favour(self.prompt.region)
+        self.datamanager.draw_in_turns(self.turns)
         follow_first(self.take_up_kept, self.take)
         self.train_on_edited()
 
@@ -271,14 +285,23 @@ class StyleTraining:
         return True
 
     def training_state(self) -> dict[str, Any]:
-        """What the next steps depend on beside the model, for the checkpoint: Adam's means, and torch's randomness."""
-        return {"name": self.style_name, "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()}
+        """What the next steps depend on beside the model, for the checkpoint: Adam's means, the frames' turns, and
+        torch's randomness."""
+        return {
+            "name": self.style_name,
+            "optimizer": self.optimizer.state_dict(),
+            "turns": self.turns.credit,
+            "random": torch.get_rng_state(),
+        }
 
     def go_on_training(self, state: dict[str, Any]) -> None:
         """Go on where a checkpoint's training stood, if it was this style that was trained."""
         if state.get("name") != self.style_name:
             return
-        self.optimizer.load_state_dict(state["optimizer"])
+        # Earlier versions had one group of parameters, and knew no turns.
+        if len(state["optimizer"]["param_groups"]) == len(self.optimizer.param_groups):
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.turns.credit = state.get("turns", self.turns.credit).cpu()
         # Of several processes each draws rays of its own.
         if processes() == 1:
             torch.set_rng_state(state["random"].cpu())
@@ -295,7 +318,7 @@ class StyleTraining:
         """Move the style by its gradients."""
         progress = int(self.style.steps_trained) / max(self.config.steps, 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * 0.1**progress
+            group["lr"] = group["initial_lr"] * 0.1**progress
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1

@@ -1,7 +1,9 @@
 """Looks of one avatar. Style 0 is the original; every prompt adds one over the shared geometry and motion.
 
 A style is a small residual: its own feature planes in canonical space and a small network that turns them, and the
-shared features, into what is added to the original's colour. It costs about a megabyte.
+shared features, into an affine map of the original's colour. So what an edit makes of light and dark, of strands or of
+a face that moves, need not be learned place by place: the original shows it, and the map stretches, fades or dyes it.
+It costs under two megabytes.
 """
 
 from dataclasses import dataclass
@@ -21,12 +23,15 @@ class StyleConfig:
     """Texels along a side of its feature planes."""
     channels: int = 4
     """Features per plane."""
-    hidden_width: int = 32
+    hidden_width: int = 64
     """Neurons in its hidden layer."""
 
 
 class StyleResidual(nn.Module):
-    """What one style adds to one field's colour, before the sigmoid. It starts as nothing."""
+    """What one style adds to one field's colour, before the sigmoid: `b + A c` of the original's `c`.
+
+    A and b, 3 x 3 and 3 numbers, are the style's own at every place. Both start as nothing.
+    """
 
     def __init__(self, config: StyleConfig, feature_size: int) -> None:
         super().__init__()
@@ -38,7 +43,7 @@ class StyleResidual(nn.Module):
         self.network = nn.Sequential(
             nn.Linear(features, config.hidden_width),
             nn.ReLU(inplace=True),
-            nn.Linear(config.hidden_width, 3),
+            nn.Linear(config.hidden_width, 3 + 9),
         )
         last = self.network[-1]
         assert isinstance(last, nn.Linear)
@@ -46,12 +51,17 @@ class StyleResidual(nn.Module):
         nn.init.zeros_(last.bias)
 
     def forward(
-        self, canonical: Float[Tensor, "points 3"], features: Float[Tensor, "points features"]
+        self,
+        canonical: Float[Tensor, "points 3"],
+        features: Float[Tensor, "points features"],
+        original: Float[Tensor, "points 3"],
     ) -> Float[Tensor, "points 3"]:
-        """The residual at canonical positions in [-1, 1], given the shared features there."""
+        """The residual at canonical positions in [-1, 1], given the shared features there and the original's colour
+        before the sigmoid."""
         every_frame = torch.zeros(len(canonical), dtype=torch.long, device=canonical.device)
         own = look_up_planes(canonical, every_frame, list(self.planes))
-        return self.network(torch.cat([features, own], dim=1))
+        shift, map_of_colour = self.network(torch.cat([features, own], dim=1)).split([3, 9], dim=1)
+        return shift + (map_of_colour.view(-1, 3, 3) * original[:, None]).sum(-1)
 
 
 class Style(nn.Module):

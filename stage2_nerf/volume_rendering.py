@@ -100,6 +100,14 @@ def composite_compiled(rays: int, first: FieldSamples, second: FieldSamples) -> 
     return CompositedRays(foreground, accumulation, depth)
 
 
+def alone_weights(
+    density: Float[Tensor, "hits samples"], lengths: Float[Tensor, "hits samples"]
+) -> Float[Tensor, "hits samples"]:
+    """Each sample's share of its ray's colour if the ray met no other field: the most that it can have."""
+    optical = density * lengths
+    return torch.exp(optical - torch.cumsum(optical, dim=-1)) * (1 - torch.exp(-optical))
+
+
 def used_up(rays: int, part: FieldSamples) -> Float[Tensor, "rays"]:
     """Distance at which a part has used up each ray's light, infinite where it lets some through."""
     optical = torch.cumsum(part.density * part.segments.lengths, dim=-1)

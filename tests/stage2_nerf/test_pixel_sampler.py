@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from stage2_nerf.error_map import ErrorMap
-from stage2_nerf.pixel_sampler import PortraitPixelSamplerConfig, frame_weights
+from stage2_nerf.pixel_sampler import FrameTurns, PortraitPixelSamplerConfig, frame_weights
 from tracking.frame_flags import FrameFlag
 from tracking.regions import Label
 
@@ -144,3 +144,21 @@ def test_a_blink_is_rare_whatever_the_mouth_does():
     weights = frame_weights(PortraitPixelSamplerConfig(), expressions, np.zeros(100, np.uint16), names)
     assert weights[40] == PortraitPixelSamplerConfig().rare_expression_weight
     assert weights.mean() < 1.6
+
+
+def test_in_turns_every_frame_is_drawn_before_any_is_again():
+    pixels = sampler(0)
+    pixels.turns = FrameTurns(FRAMES, seed=0)
+    seen = drawn(pixels, 3)
+    assert sorted(set(seen[:, 0].tolist())) == list(range(FRAMES))
+    assert all(len(set(batch[:, 0].tolist())) == 2 for batch in seen.split(256))
+
+
+def test_in_turns_frames_are_drawn_by_their_likelihood_and_only_those_that_may_be():
+    rows, likely = torch.tensor([1, 3, 4, 5, 6, 7]), torch.tensor([4.0, 1, 1, 1, 1, 0])
+    turns = FrameTurns(9, seed=1)
+    draws = torch.stack([turns.next(rows, likely, 2) for _ in range(40)])
+    assert (draws[:, 0] != draws[:, 1]).all()
+    counts = torch.bincount(draws.flatten(), minlength=6)
+    assert ((counts - 80 * likely / likely.sum()).abs() <= 2).all()
+    assert turns.credit[[0, 2, 8]].tolist() == FrameTurns(9, seed=1).credit[[0, 2, 8]].tolist()

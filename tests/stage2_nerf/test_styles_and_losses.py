@@ -5,17 +5,60 @@ import math
 import torch
 from torch.testing import assert_close
 
+from stage2_nerf.checkpoints import widened
 from stage2_nerf.losses import colour_loss, over, smoothness_loss, style_loss
+from stage2_nerf.plane_look_up import look_up_planes
 from stage2_nerf.portrait_model import psnr
-from stage2_nerf.styles import Style, StyleConfig, blend_residuals
+from stage2_nerf.styles import Style, StyleConfig, StyleResidual, blend_residuals
 
 
 def test_a_style_starts_as_the_original():
     torch.manual_seed(0)
     style = Style(StyleConfig(), feature_size=8)
-    residual = style.head(torch.rand(20, 3) * 2 - 1, torch.randn(20, 8))
     original = torch.randn(20, 3)
+    residual = style.head(torch.rand(20, 3) * 2 - 1, torch.randn(20, 8), original)
     assert torch.equal(blend_residuals([(1.0, residual)], original), torch.sigmoid(original))
+
+
+def test_a_style_is_an_affine_map_of_the_originals_colour():
+    """At one place, whatever the original shows there; so contrast can be stretched and a hue become another."""
+    torch.manual_seed(0)
+    residual = Style(StyleConfig(), feature_size=8).torso
+    last = residual.network[-1]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.normal_(last.weight)
+    swapped = torch.tensor([[0.0, 1, 0], [1, 0, 0], [0, 0, 2]])
+    place, features = torch.rand(1, 3).expand(3, 3), torch.randn(1, 8).expand(3, 8)
+    first, second = torch.randn(2, 3)
+    at_first, at_second, between = residual(place, features, torch.stack([first, second, (first + second) / 2]))
+    assert_close(between, (at_first + at_second) / 2)
+    torch.nn.init.zeros_(last.weight)
+    with torch.no_grad():
+        last.bias.copy_(torch.cat([torch.tensor([0.5, 0, 0]), (swapped - torch.eye(3)).flatten()]))
+    original = torch.randn(3, 3)
+    shown = torch.logit(blend_residuals([(1.0, residual(place, features, original))], original))
+    assert_close(shown, original @ swapped.T + torch.tensor([0.5, 0, 0]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_style_of_an_earlier_version_looks_as_it_did():
+    """Fewer neurons, and no map of the colour: among zeros its network gives what it gave."""
+    torch.manual_seed(0)
+    style = StyleResidual(StyleConfig(hidden_width=64), feature_size=8)
+    first = style.network[0]
+    assert isinstance(first, torch.nn.Linear)
+    earlier = torch.nn.Sequential(torch.nn.Linear(first.in_features, 32), torch.nn.ReLU(), torch.nn.Linear(32, 3))
+    own = style.network.state_dict()
+    style.network.load_state_dict({key: widened(value, own[key]) for key, value in earlier.state_dict().items()})
+    assert torch.equal(widened(own["2.weight"], own["2.weight"]), own["2.weight"])
+    place, shared = torch.rand(20, 3) * 2 - 1, torch.randn(20, 8)
+    looked_up = look_up_planes(place, torch.zeros(20, dtype=torch.long), list(style.planes))
+    expected = earlier(torch.cat([shared, looked_up], dim=1))
+    assert_close(style(place, shared, torch.randn(20, 3)), expected)
+
+
+def test_a_layer_that_does_not_fit_is_left_for_the_check_to_tell():
+    larger, own = torch.randn(40, 8), torch.randn(32, 8)
+    assert widened(larger, own) is larger
 
 
 def test_blends_of_nothing_and_of_everything_are_the_pure_styles():

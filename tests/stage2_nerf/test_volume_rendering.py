@@ -7,7 +7,14 @@ import torch
 from torch.testing import assert_close
 
 from stage2_nerf.proxy_sampler import RaySegments
-from stage2_nerf.volume_rendering import FieldSamples, composite, composite_compiled, composite_tensors, used_up
+from stage2_nerf.volume_rendering import (
+    FieldSamples,
+    alone_weights,
+    composite,
+    composite_compiled,
+    composite_tensors,
+    used_up,
+)
 
 
 def slab(ray: list[int], near: float, far: float, density: float, colour: list[float], samples: int = 5):
@@ -68,3 +75,14 @@ def test_a_ray_is_used_up_where_its_optical_depth_says() -> None:
     assert_close(used_up(3, thick), torch.tensor([1.4, torch.inf, torch.inf]))
     assert used_up(3, thin).isinf().all()
     assert used_up(2, slab([], 0, 1, 0.0, [0.0])).isinf().all()
+
+
+def test_weights_alone_are_what_one_field_is_accumulated_by_and_no_less_than_beside_another() -> None:
+    generator = torch.Generator().manual_seed(0)
+    part, other = random_part(200, generator), random_part(200, generator)
+    weights = alone_weights(part.density, part.segments.lengths)
+    part = FieldSamples(part.segments, part.density, torch.eye(7).expand(len(weights), 7, 7))
+    assert_close(composite_tensors(200, [part]).foreground[part.segments.ray], weights)
+    other = FieldSamples(other.segments, other.density, torch.zeros(len(other.density), 7, 7))
+    beside = composite_tensors(200, [part, other]).foreground[part.segments.ray]
+    assert (beside <= weights + 1e-6).all() and (beside < weights - 1e-3).any()
