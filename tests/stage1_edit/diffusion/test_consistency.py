@@ -232,5 +232,14 @@ def test_tokens_are_read_as_a_picture() -> None:
     assert sample_tokens(tokens, (3, 4), place).item() == 5.5
 
 
+def test_in_16_bits_too_a_token_is_read_from_its_own_place() -> None:
+    grid = (48, 64)
+    tokens = torch.randn(1, 48 * 64, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
+    places, _ = IdentityCorrespondences().places(0, 0, grid)
+    read = sample_tokens(tokens, grid, places)
+    assert read.dtype == torch.bfloat16
+    torch.testing.assert_close(read.float(), tokens.float(), atol=1e-5, rtol=5e-3)
+
+
 def test_layers_halve_rounding_up() -> None:
     assert [layout(size=(27, 32)).grid(tokens) for tokens in (864, 224, 56, 16)] == [(27, 32), (14, 16), (7, 8), (4, 4)]
