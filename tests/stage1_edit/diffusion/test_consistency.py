@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stage1_edit.choose_editor import EditorConfig, make_editor
+from stage1_edit.choose_editor import EditorConfig, bare_editor, make_editor
 from stage1_edit.consistency import BatchLayout, IndependentFrames
 from stage1_edit.controlnet import ControlNet, ControlNetConfig
 from stage1_edit.cross_frame_attention import CrossFrameAttention, CrossFrameProcessor, attend
 from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_weights import DiffusionModel
+from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.sdedit import SDEdit, SDEditConfig
 from stage1_edit.starting_noise import IndependentNoise, SharedNoise
@@ -110,6 +111,20 @@ def test_noise_is_warped_where_attention_ties_frames_together(instruct) -> None:
     assert isinstance(noise(consistency="tokenflow"), WarpedNoise)
     assert isinstance(noise(consistency="tokenflow", noise="shared"), SharedNoise)
     assert isinstance(noise(), IndependentNoise)
+
+
+def test_a_clips_noise_is_the_same_in_every_run(instruct, tiny_clip) -> None:
+    """A run that was interrupted goes on with other frames than it began with."""
+    shapes = [frame_geometry(tiny_clip, int(frame)) for frame in tiny_clip.frames[[0, -1]]]
+
+    def drawn(*geometry: FrameGeometry) -> torch.Tensor:
+        config = EditorConfig("instruct-pix2pix", "tokenflow", instruct_pix2pix=CONFIG)
+        editor = bare_editor(config, "instruct-pix2pix", instruct, tiny_clip)
+        assert isinstance(editor, DiffusionEditor)
+        return editor.noise.draw((4, 16, 16), [torch.Generator() for _ in geometry], geometry)
+
+    assert torch.equal(drawn(*shapes)[1], drawn(shapes[1])[0])
+    assert not torch.equal(drawn(*shapes)[0], drawn(shapes[1])[0])
 
 
 def test_consistency_none_touches_no_processor(instruct, ask, monkeypatch) -> None:
