@@ -28,7 +28,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from rich.table import Table
 from small_editor_sampling import SIZE, SmallEditorSampling
-from suite_clips import beginning, clip_name
+from suite_clips import beginning, clip_name, edited_span
 from suite_pictures import write_sheet
 from surface_aggregated_editor import SurfaceAggregatedEditor
 from way_measures import means, way_measures
@@ -37,7 +37,6 @@ from evaluation.editing_alone import edit_alone
 from evaluation.measurement import Picture
 from evaluation.measuring import MeasuringConfig
 from evaluation.methods import pasted
-from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.consistency import ConsistencyName
@@ -155,7 +154,7 @@ class Comparison:
         edits = self._edited(editor, way)
         seconds = time.process_time() - begun
         self._write(edits, video)
-        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
+        config = MeasuringConfig(WORKING_SIZE, span=edited_span(self.clip))
         found = {
             "clip": self.name,
             "prompt": str(self.prompt),
