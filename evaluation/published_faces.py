@@ -58,7 +58,8 @@ class PublishedFaces:
     def update(self, pair: FramePair) -> None:
         """Read and compare both faces."""
         source, edited = self._source_reader.read(pair.source), self._edited_reader.read(pair.edited)
-        if source is None or edited is None:
+        # Frames that are not tracked are never edited: they would pass for faithful edits.
+        if source is None or edited is None or pair.matte is None:
             for curves in (self._curves, self._source, self._edited):
                 curves.add({})
             return

@@ -27,7 +27,8 @@ from measuring import circumstances, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import track
 from rich.table import Table
-from suite_clips import beginning, clip_name
+from small_editor_sampling import SIZE, SmallEditorSampling
+from suite_clips import beginning, clip_name, edited_span
 from suite_pictures import write_sheet
 from surface_aggregated_editor import SurfaceAggregatedEditor
 from way_measures import means, way_measures
@@ -36,16 +37,14 @@ from evaluation.editing_alone import edit_alone
 from evaluation.measurement import Picture
 from evaluation.measuring import MeasuringConfig
 from evaluation.methods import pasted
-from evaluation.video_pairs import Span
 from stage1_edit.autoencoder import Autoencoder
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.consistency import ConsistencyName
-from stage1_edit.diffusion_config import Precision
 from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_pictures import from_diffusion_range, to_diffusion_range
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
 from stage1_edit.editor import EditRequest, FrameEditor, Image
-from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.instruct_pix2pix import InstructPix2Pix
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.starting_noise import NoiseName
@@ -76,14 +75,12 @@ SURFACE: dict[str, tuple[float, ...]] = {"gathered on the surface": (0.0,), "sur
 """Ways of these names edit frame by frame, then show what these edits agree on, edited once more at a noise level; from
 level 0 nothing is edited again."""
 ALL_WAYS = (TARGET, AUTOENCODER, *WAYS)
-SIZE = 256
-"""Pixels along a side of what the editor was trained on."""
 WORKING_SIZE = 320
 """Longer side of the pictures that are measured."""
 
 
-@dataclass
-class Arguments:
+@dataclass(kw_only=True)
+class Arguments(SmallEditorSampling):
     """What is compared."""
 
     clips: tuple[Path, ...] = (Path("demo/clip"),)
@@ -94,17 +91,9 @@ class Arguments:
     """Which of them."""
     frames: int = 24
     """Of every clip, from its first."""
-    model: Path = Path("outputs/small_editor/model")
-    """Folder of an editor in diffusers' format."""
-    sampling_steps: int = 8
-    guidance_scale: float = 2.0
-    """Of the text. A network trained on eight prompts needs less than one trained on the web's captions."""
-    image_guidance_scale: float = 1.5
     frames_at_once: int = 8
     anchors: int = 2
     """Frames that the others follow."""
-    precision: Precision = "bf16"
-    """Numbers that the networks compute with; half of the time that 32 bits would take, on processors that can."""
     threads: int = 1
     """That torch computes on."""
     sheets: bool = True
@@ -165,7 +154,7 @@ class Comparison:
         edits = self._edited(editor, way)
         seconds = time.process_time() - begun
         self._write(edits, video)
-        config = MeasuringConfig(WORKING_SIZE, span=Span(at_most=int(self.clip.frames[-1]) + 1))
+        config = MeasuringConfig(WORKING_SIZE, span=edited_span(self.clip))
         found = {
             "clip": self.name,
             "prompt": str(self.prompt),
@@ -191,7 +180,7 @@ class Comparison:
         if way not in ALL_WAYS:
             raise UserError(f"There is no way '{way}': choose of {', '.join(ALL_WAYS)}.")
         consistency, noise = WAYS[way]
-        settings = diffusion_settings(self.arguments)
+        settings = self.arguments.config(self.arguments.frames_at_once)
         config = EditorConfig("instruct-pix2pix", consistency=consistency, noise=noise, anchors=self.arguments.anchors)
         return make_editor(config, settings, self.model, InstructPix2Pix(settings, self.model))
 
@@ -248,7 +237,7 @@ def main(arguments: Arguments) -> None:
         UserError: a clip or the editor cannot be read.
     """
     use_threads(arguments.threads)
-    model = load_model(diffusion_settings(arguments), "instruction", torch.device("cpu"))
+    model = load_model(arguments.config(arguments.frames_at_once), "instruction", torch.device("cpu"))
     results: list[dict[str, Any]] = []
     for given in arguments.clips:
         name = clip_name(given)
@@ -273,19 +262,6 @@ def main(arguments: Arguments) -> None:
 def again_at(way: str) -> tuple[float, ...]:
     """The noise levels at which a way edits again what is gathered on the surface; none where nothing is gathered."""
     return next((levels for name, levels in SURFACE.items() if way.startswith(name)), ())
-
-
-def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
-    """How the editor is sampled."""
-    return InstructPix2PixConfig(
-        model=str(arguments.model),
-        guidance_scale=arguments.guidance_scale,
-        image_guidance_scale=arguments.image_guidance_scale,
-        sampling_steps=arguments.sampling_steps,
-        precision=arguments.precision,
-        longer_side=SIZE,
-        frames_at_once=arguments.frames_at_once,
-    )
 
 
 def settings_of(arguments: Arguments) -> dict[str, Any]:

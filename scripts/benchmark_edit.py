@@ -31,7 +31,7 @@ import tyro
 from jittered_editor import Jitter, JitteredEditor
 from measuring import circumstances, forget_peak_memory, peak_memory, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
-from suite_clips import beginning, clip_name
+from suite_clips import beginning, clip_name, edited_span
 from suite_pictures import write_sheet
 from suite_summary import AVATAR_ALONE, TARGET, UNEDITED, as_table, in_region, rounded, summarised
 
@@ -305,7 +305,7 @@ class ClipSuite:
         )
         chosen = MetricsConfig(weights_dir=self.arguments.weights_dir, flow_distances=(1, 8), matte_interval=0)
         metrics = build_metrics(chosen, question)
-        measuring = MeasuringConfig(self.arguments.size)
+        measuring = MeasuringConfig(self.arguments.size, span=edited_span(clip))
         evaluation = measure(clip, edited, metrics, measuring)
         size = Window.of_clip(clip, self.arguments.size).size
         EvaluationSet(clip.source.path, clip.source.frames_per_second, size, [evaluation], []).save(folder)

@@ -29,6 +29,8 @@ from head_window import HeadWindow
 from jaxtyping import Float
 from measuring import circumstances, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
+from rich.table import Table
+from small_editor_sampling import SIZE, SmallEditorSampling
 from torch import Tensor
 
 from stage1_edit.choose_editor import EditorConfig, make_editor
@@ -38,7 +40,7 @@ from stage1_edit.cross_frame_attention import attend
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
 from stage1_edit.editor import EditRequest
 from stage1_edit.frame_geometry import frame_geometry
-from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.instruct_pix2pix import InstructPix2Pix
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.starting_noise import NoiseName
 from stage1_edit.surface_aggregation import texels_for, view_of
@@ -50,23 +52,16 @@ Spoiling: TypeAlias = Literal["nothing attended", "no places", "another frame"]
 STRATEGIES: tuple[ConsistencyName, ...] = ("none", "cross-frame", "tokenflow")
 NOISES: tuple[NoiseName, ...] = ("per-frame", "shared", "warped")
 Edits: TypeAlias = Float[Tensor, "frames height width 3"]
-SIZE = 256
-"""Pixels along a side of what the editor was trained on."""
 
 
-@dataclass
-class Arguments:
+@dataclass(kw_only=True)
+class Arguments(SmallEditorSampling):
     """What is edited, and how."""
 
     clip: tyro.conf.Positional[Path]
     """A tracked clip."""
-    model: Path = Path("outputs/small_editor/model")
-    """Folder of an InstructPix2Pix in diffusers' format."""
     prompts: tuple[str, ...] = ("hair: make the hair silver", "head: turn him into a bronze statue")
     frames: int = 6
-    sampling_steps: int = 8
-    guidance_scale: float = 2.0
-    image_guidance_scale: float = 1.5
     threads: int = 1
     """That torch computes on."""
     output: Path = Path("measurements/attention.json")
@@ -116,7 +111,7 @@ def main(arguments: Arguments) -> None:
         UserError: the clip or the editor cannot be read.
     """
     use_threads(arguments.threads)
-    model = load_model(settings_of(arguments), "instruction", torch.device("cpu"))
+    model = load_model(arguments.config(arguments.frames), "instruction", torch.device("cpu"))
     clip = TrackedClip.load(arguments.clip)
     found = {typed: probed(arguments, clip, EditPrompt.parse(typed), model) for typed in arguments.prompts}
     measurements = {
@@ -125,7 +120,7 @@ def main(arguments: Arguments) -> None:
         "prompts": found,
     }
     write_measurements(arguments.output, measurements)
-    CONSOLE.print(found)
+    CONSOLE.print(as_table(found))
 
 
 def probed(
@@ -134,7 +129,7 @@ def probed(
     """How far edits disagree in each way, and by how much each change changes them."""
     numbers = [int(clip.frames[row]) for row in spread_evenly(len(clip.frames), arguments.frames)]
     window = HeadWindow.of_clip(clip, numbers, SIZE)
-    settings = settings_of(arguments)
+    settings = arguments.config(arguments.frames)
 
     def asked() -> list[EditRequest]:
         return [window.request(request_of(clip, frame, prompt)) for frame in numbers]
@@ -191,17 +186,14 @@ def request_of(clip: TrackedClip, frame: int, prompt: EditPrompt) -> EditRequest
     return EditRequest(prompt, original, original, matte, labels, 1.0, generator, frame=frame, geometry=geometry)
 
 
-def settings_of(arguments: Arguments) -> InstructPix2PixConfig:
-    """How the editor is sampled."""
-    return InstructPix2PixConfig(
-        model=str(arguments.model),
-        guidance_scale=arguments.guidance_scale,
-        image_guidance_scale=arguments.image_guidance_scale,
-        sampling_steps=arguments.sampling_steps,
-        precision="bf16",
-        longer_side=SIZE,
-        frames_at_once=arguments.frames,
-    )
+def as_table(found: dict[str, dict[str, dict[str, float]]]) -> Table:
+    """What was found, a prompt a column."""
+    table = Table("", *found, title="Root mean squares, of 255")
+    for measure, rows in next(iter(found.values()), {}).items():
+        table.add_row(f"[bold]{measure}[/bold]")
+        for name in rows:
+            table.add_row(f"  {name}", *(f"{of_prompt[measure][name]:.2f}" for of_prompt in found.values()))
+    return table
 
 
 if __name__ == "__main__":

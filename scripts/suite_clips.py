@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.video_pairs import Span
 from tracking.clip import TrackedClip
 from tracking.frame_flags import FrameFlag
 
@@ -36,3 +37,11 @@ def beginning(clip: TrackedClip, frames: int, folder: Path) -> TrackedClip:
     shorter = replace(clip, root=folder, track=replace(track, tracked=track.tracked & ~later, flags=flags))
     shorter.save_description()
     return TrackedClip.load(folder)
+
+
+def edited_span(clip: TrackedClip) -> Span:
+    """The frames of the source up to the clip's last: what follows a clip's beginning is not edited.
+
+    Measured too, the unedited rest would pass for a faithful edit, and the place where the edit ends for flicker.
+    """
+    return Span(at_most=int(clip.frames[-1]) + 1)

@@ -15,7 +15,8 @@ from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
 
 REPORTED = (
-    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "target_color_difference", "target_reached",
+    "flow_warp_ratio", "flow_warp_ratio_8_frames", "sharpness_ratio", "sharpness_ratio_in_matte",
+    "target_color_difference", "target_reached",
     "landmark_distance", "landmark_distance_lips", "landmark_distance_eyes", "head_rotation_difference",
     "expression_error", "lip_aperture_correlation", "face_found_share",
 )  # fmt: skip

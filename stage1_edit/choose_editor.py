@@ -1,11 +1,12 @@
 """Which editor follows the prompts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 import tyro
 
@@ -19,8 +20,10 @@ from stage1_edit.editor import FrameEditor
 from stage1_edit.expression_guard import ExpressionGuard, ExpressionGuardConfig
 from stage1_edit.external_editor import ExternalEditor, ExternalEditorConfig, check_external
 from stage1_edit.flux_kontext import FluxKontext, FluxKontextConfig
+from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.head_crops import HeadCropConfig, HeadCropEditor, clip_crop_side
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.keyframes import choose_keyframes
 from stage1_edit.offline_editor import OfflineEditor, OfflineEditorConfig
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.sdedit import SDEdit, SDEditConfig
@@ -227,29 +230,46 @@ def bare_editor(
     if name == "flux-kontext":
         return FluxKontext(config.flux_kontext, model)
     if name == "controlnet":
-        return make_editor(config, config.controlnet, model, ControlNet(config.controlnet, model))
+        return make_editor(config, config.controlnet, model, ControlNet(config.controlnet, model), clip)
     if name == "sdedit":
-        return make_editor(config, config.sdedit, model, SDEdit(config.sdedit, model))
+        return make_editor(config, config.sdedit, model, SDEdit(config.sdedit, model), clip)
     settings = config.instruct_pix2pix
-    return make_editor(config, settings, model, InstructPix2Pix(settings, model))
+    return make_editor(config, settings, model, InstructPix2Pix(settings, model), clip)
 
 
 def make_editor(
-    config: EditorConfig, settings: DiffusionConfig, model: DiffusionModel, method: EditingMethod
+    config: EditorConfig,
+    settings: DiffusionConfig,
+    model: DiffusionModel,
+    method: EditingMethod,
+    clip: TrackedClip | None = None,
 ) -> DiffusionEditor:
-    """A diffusion editor of any method, with the consistency and the noise that are asked for."""
+    """A diffusion editor of any method, with the consistency and the noise that are asked for.
+
+    Args:
+        clip: whose frames will be edited, where that is known: its noise then is the same in every run.
+    """
     strategies: dict[ConsistencyName, Consistency | None] = {
         "none": None,
         "cross-frame": CrossFrameAttention(),
         "tokenflow": TokenFlow(),
     }
-    noise: StartingNoise = {
-        "per-frame": IndependentNoise(),
-        "shared": SharedNoise(config.seed),
-        "warped": WarpedNoise(config.seed),
-    }[resolve_noise_name(config)]
+    noises: dict[NoiseName, Callable[[], StartingNoise]] = {
+        "per-frame": IndependentNoise,
+        "shared": lambda: SharedNoise(config.seed),
+        "warped": lambda: WarpedNoise(config.seed, None if clip is None else typical_geometry(clip)),
+    }
+    noise = noises[resolve_noise_name(config)]()
     anchors = 0 if config.consistency == "none" else config.anchors
     return DiffusionEditor(settings, model, method, strategies[config.consistency], noise, anchors)
+
+
+def typical_geometry(clip: TrackedClip) -> FrameGeometry:
+    """The tracked shape in the clip's most typical frame."""
+    track = clip.track
+    frames = np.asarray(clip.frames)
+    (row,) = choose_keyframes(track.camera_to_head[frames, :3, :3], track.expression[frames], (), 1)
+    return frame_geometry(clip, int(frames[row]))
 
 
 def _what_instruct_pix2pix_lacks(config: InstructPix2PixConfig, device: torch.device) -> str | None:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from stage1_edit.compositing import region_mask
+from stage1_edit.editing_cost import evaluations_so_far, network_behind
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.prompts import EditPrompt
@@ -103,6 +104,19 @@ class HeadCropEditor:
             else:
                 edits[row] = pasted(edit, head, box, paste_mask(requests[row], box))
         return edits
+
+    @property
+    def network_evaluations(self) -> int:
+        """Of whole frames and heads together."""
+        return evaluations_so_far(self.editor)
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        """At most, for prompts that change more than the head: so many whole frames, and as many heads."""
+        network = network_behind(self.editor)
+        if network is None:
+            return 0
+        again = min(noise_level, self.config.noise_level)
+        return sum(network.evaluations_for(frames, level, steps_by_level) for level in (noise_level, again))
 
     def box(self, request: EditRequest) -> Box | None:
         """Where the head is cut out; none where it is not known, or fills the frame anyway."""

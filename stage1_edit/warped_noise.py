@@ -6,6 +6,7 @@ variance is exactly 1. Interpolating noise instead would smooth it, which a deno
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,21 +16,29 @@ from torch import Tensor
 from stage1_edit.correspondences import surface_places
 from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.starting_noise import Noise, gaussian
+from tracking.cameras import project
+from tracking.clip import Intrinsics
 
 FINENESS = 4
 """Fine cells along a side of a latent cell."""
 
 
 class WarpedNoise:
-    """One noise for the clip, carried from the first frame that is edited into the others by the track.
+    """One noise for the clip, carried from one frame, the reference, into the others by the track.
 
     Pictures of another size, such as heads cut out, have one of their own. Where neither frame shows the person, the
-    noise stands still. What the first frame did not show has a second noise, that stands still as well: a new one in
+    noise stands still. What the reference does not show has a second noise, that stands still as well: a new one in
     every frame would be what flickers most.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, reference: FrameGeometry | None = None) -> None:
+        """
+        Args:
+            reference: the frame, the same whenever the clip is edited: a run that goes on draws the noise that it began
+                with. Without one it is the first frame drawn for.
+        """
         self.seed = seed
+        self.reference = reference
         # Whole frames and cut-out heads have one each: looked up in a smaller picture, noise would be enlarged.
         self._references: dict[tuple[float, int, int], FrameGeometry] = {}
 
@@ -56,11 +65,31 @@ class WarpedNoise:
             if here is None:
                 cells, known = np.arange(fine[0].numel()).reshape(fine_size), np.ones(fine_size, bool)
             else:
-                camera = here.intrinsics
-                scale = camera.focal_length, camera.width, camera.height
-                cells, known = source_cells(here, self._references.setdefault(scale, here), fine_size)
+                cells, known = source_cells(here, self._reference_at(here), fine_size)
             noises.append(gather(fine, second, torch.from_numpy(cells).to(device), torch.from_numpy(known).to(device)))
         return torch.stack(noises)
+
+    def _reference_at(self, here: FrameGeometry) -> FrameGeometry:
+        """The reference as a picture of this one's size and scale shows it."""
+        camera = here.intrinsics
+        scale = camera.focal_length, camera.width, camera.height
+        if scale not in self._references:
+            self._references[scale] = here if self.reference is None else shown_at(self.reference, camera)
+        return self._references[scale]
+
+
+def shown_at(geometry: FrameGeometry, camera: Intrinsics) -> FrameGeometry:
+    """The same shape in a picture of another size or scale, with the head in its middle."""
+    own = geometry.intrinsics
+    if (camera.focal_length, camera.width, camera.height) == (own.focal_length, own.width, own.height):
+        return geometry
+    head = geometry.vertices[np.unique(geometry.triangles[: geometry.head_triangles])]
+    points = project(head, replace(camera, center_x=0.0, center_y=0.0))
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    moved = replace(camera, center_x=float(camera.width / 2 - middle[0]), center_y=float(camera.height / 2 - middle[1]))
+    before, after = (np.array([one.center_x, one.center_y]) for one in (own, moved))
+    landmarks = (geometry.landmarks - before) * (camera.focal_length / own.focal_length) + after
+    return replace(geometry, intrinsics=moved, landmarks=landmarks, _seen={})
 
 
 def source_cells(

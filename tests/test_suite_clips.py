@@ -14,7 +14,7 @@ def test_the_beginning_of_a_clip_holds_its_first_frames(
     tiny_clip: TrackedClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
-    from suite_clips import beginning
+    from suite_clips import beginning, edited_span
 
     shorter = beginning(tiny_clip, 5, tmp_path / "short")
     assert shorter.frames.tolist() == tiny_clip.frames[:5].tolist()
@@ -23,3 +23,5 @@ def test_the_beginning_of_a_clip_holds_its_first_frames(
     np.testing.assert_array_equal(shorter.seconds, tiny_clip.seconds)
     assert beginning(tiny_clip, 16, tmp_path / "whole") is tiny_clip
     assert beginning(tiny_clip, 5, tmp_path / "short").frames.tolist() == shorter.frames.tolist()
+    assert edited_span(shorter).at_most == shorter.frames[-1] + 1 == 5
+    assert edited_span(tiny_clip).at_most == len(tiny_clip.track.tracked)

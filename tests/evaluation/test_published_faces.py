@@ -40,10 +40,12 @@ class Told:
 def compared(scene, measured):
     """The measures of a source and an edit whose readings are given."""
 
-    def compare(source, edited):
+    def compare(source, edited, tracked=FRAMES):
         readers = [Told(source), Told(edited)]
         waiting = list(readers)
-        found = measured(PublishedFaces(lambda: waiting.pop(0)), [scene.pair(number) for number in range(FRAMES)])
+        known = [{} if number < tracked else {"matte": None} for number in range(len(source))]
+        pairs = [scene.pair(number, **what) for number, what in enumerate(known)]
+        found = measured(PublishedFaces(lambda: waiting.pop(0)), pairs)
         assert [reader.closed for reader in readers] == [1, 1]
         return {name: measure.value for name, measure in found.items()}
 
@@ -90,6 +92,14 @@ def test_scores_that_run_against_the_source_correlate_with_minus_one(compared) -
     found = compared(readings(), readings(against))
     assert found["landmarker_correlation_jawOpen"] == pytest.approx(-1)
     assert found["landmarker_correlation_mouthPucker"] == pytest.approx(1)
+
+
+def test_frames_that_are_not_tracked_do_not_pass_for_faithful_edits(compared) -> None:
+    """The second half of the video was never edited: in it both faces are one."""
+    turned = {"rotation": Rotation.from_euler("y", 3.0, degrees=True).as_matrix()}
+    half = readings(lambda number: turned if number < FRAMES // 2 else {})
+    assert compared(readings(), half)["landmarker_rotation"] == pytest.approx(1.5)
+    assert compared(readings(), half, tracked=FRAMES // 2)["landmarker_rotation"] == pytest.approx(3.0)
 
 
 def test_an_edit_without_a_face_is_reported_and_not_guessed(compared) -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from benchmark_diffusion_editors import ALL_WAYS, Arguments, again_at, as_table, diffusion_settings, settings_of
+from benchmark_diffusion_editors import ALL_WAYS, Arguments, again_at, as_table, settings_of
+from small_editor_sampling import SIZE
 from way_measures import means
 
 
@@ -40,8 +41,13 @@ def test_results_are_the_same_wherever_they_are_kept_and_whatever_else_is_compar
 
 
 def test_the_editor_is_sampled_as_the_arguments_say() -> None:
-    settings = diffusion_settings(Arguments(sampling_steps=6, guidance_scale=2.0, frames_at_once=3))
-    assert (settings.sampling_steps, settings.guidance_scale, settings.frames_at_once) == (6, 2.0, 3)
+    chosen = Arguments(
+        model=Path("m"), sampling_steps=6, guidance_scale=2.5, image_guidance_scale=1.2, precision="fp32"
+    )
+    settings = chosen.config(frames_at_once=3)
+    found = settings.model, settings.sampling_steps, settings.guidance_scale, settings.image_guidance_scale
+    assert found == ("m", 6, 2.5, 1.2)
+    assert (settings.precision, settings.frames_at_once, settings.longer_side) == ("fp32", 3, SIZE)
 
 
 def test_the_ways_that_gather_on_the_surface_say_whether_they_edit_again() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from probe_attention import SpoiledProcessor, disagreement
+from probe_attention import SpoiledProcessor, as_table, disagreement
 
 from stage1_edit.editor import EditRequest
 from stage1_edit.frame_geometry import FrameGeometry
@@ -56,3 +56,10 @@ def test_attention_that_is_spoiled_sees_what_it_is_said_to_see() -> None:
         other = SpoiledProcessor("another frame", 2)(attn, tokens)
         swapped = attn(tokens[[0]], encoder_hidden_states=tokens[[1]])
     torch.testing.assert_close(other[[0]], swapped)
+
+
+def test_the_table_has_every_number_under_its_prompt() -> None:
+    numbers = {"hair": 1.5, "bronze": 25.0}
+    table = as_table({prompt: {"changed by": {"no places": number}} for prompt, number in numbers.items()})
+    assert [column.header for column in table.columns] == ["", "hair", "bronze"]
+    assert [[*column.cells][1] for column in table.columns] == ["  no places", "1.50", "25.00"]

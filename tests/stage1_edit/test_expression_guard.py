@@ -176,6 +176,16 @@ def test_a_frame_without_a_face_cannot_have_moved_it() -> None:
     assert guard(FAR).edit([asked])[0] is not None
 
 
+def test_a_detector_that_breaks_is_not_taken_for_a_frame_without_a_face() -> None:
+    class Broken(Detector):
+        def detect(self, image: np.ndarray) -> list[DetectedFace]:
+            return [[][0]]
+
+    guarded = ExpressionGuard(ExpressionGuardConfig(), Editor(FAR), Broken())
+    with pytest.raises(IndexError):
+        guarded.edit([request(0)])
+
+
 def test_prompts_are_checked_by_the_editor() -> None:
     with pytest.raises(KeyError, match="anything"):
         guard().check(EditPrompt("anything"))

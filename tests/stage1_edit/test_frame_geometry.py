@@ -10,9 +10,9 @@ import torch
 from stage1_edit.control_pictures import FACE_LINES, control_picture, depth, edges, face_lines, normals
 from stage1_edit.correspondences import SurfaceCorrespondences, surface_places
 from stage1_edit.frame_geometry import FrameGeometry
-from stage1_edit.head_crops import Box, cropped_geometry
+from stage1_edit.head_crops import Box, cropped_geometry, head_outline
 from stage1_edit.starting_noise import SharedNoise
-from stage1_edit.warped_noise import FINENESS, WarpedNoise, gather, source_cells
+from stage1_edit.warped_noise import FINENESS, WarpedNoise, gather, shown_at, source_cells
 from tracking.cameras import project, rigid, rotation_from_vector, transform
 from tracking.clip import Intrinsics
 from tracking.head_model import HeadModel
@@ -232,3 +232,29 @@ def test_frames_that_show_the_same_get_the_same_noise_even_of_what_the_first_did
     assert not torch.equal(noises[0], noises[1])
     later = [torch.randn(4, generator=generator) for generator in asked]
     assert torch.equal(later[0], later[1]) and torch.equal(later[0], later[2])
+
+
+def test_a_run_that_goes_on_draws_the_noise_that_it_began_with() -> None:
+    """Whole frames and heads cut out: whichever frame comes first."""
+    typical, first, later = head(), head(-0.4), head(0.5)
+
+    def cut(geometry: FrameGeometry) -> FrameGeometry:
+        return cropped_geometry(geometry, Box(12, 8, SIDE // 2, SIDE // 2))
+
+    for part in (lambda geometry: geometry, cut):
+        whole = WarpedNoise(3, typical).draw(SHAPE, generators(2), [part(first), part(later)])
+        rest = WarpedNoise(3, typical).draw(SHAPE, generators(1), [part(later)])
+        assert torch.equal(whole[1], rest[0]) and not torch.equal(whole[0], whole[1])
+
+
+def test_the_reference_shows_its_head_in_the_middle_of_a_picture_of_another_size() -> None:
+    """Of a head in the middle of a crop the noise hardly moves."""
+    typical = head(shift=5.0)
+    lowest, highest = head_outline(typical)
+    side = 2 * round(float((highest - lowest).max()) / 2)
+    left, top = np.rint((lowest + highest - side) / 2).astype(int)
+    cut = cropped_geometry(typical, Box(int(left), int(top), side, side))
+    shown = shown_at(typical, cut.intrinsics)
+    np.testing.assert_allclose(head_outline(shown).mean(axis=0), side / 2)
+    np.testing.assert_allclose(shown.landmarks, cut.landmarks, atol=0.51)
+    assert shown_at(typical, typical.intrinsics) is typical

@@ -1,11 +1,12 @@
 """The head, edited by itself and pasted back."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import torch
 
+from stage1_edit.editing_cost import network_behind
 from stage1_edit.editor import EditRequest
 from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.head_crops import (
@@ -164,3 +165,34 @@ def test_the_crops_camera_sees_the_same_points_where_the_crop_shows_them() -> No
     np.testing.assert_allclose(cropped.landmarks, geometry.landmarks - [20, 30])
     seen, whole = cropped.seen((90, 90)), geometry.seen((SIDE, SIDE))
     assert (seen.triangle == whole.triangle[30:120, 20:110]).mean() > 0.999
+
+
+@dataclass
+class Counting(Editor):
+    """Asks a network ten times for an edit from pure noise."""
+
+    asked: list[list[EditRequest]] = field(default_factory=list)
+    network_evaluations: int = 0
+
+    def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
+        return frames * round(10 * noise_level if steps_by_level else 10)
+
+    def edit(self, requests):
+        self.network_evaluations += sum(
+            self.evaluations_for(1, one.noise_level, one.steps_by_level) for one in requests
+        )
+        return super().edit(requests)
+
+
+@pytest.mark.parametrize("noise_level", [1.0, 0.3])
+def test_a_head_that_is_edited_again_is_paid_for(noise_level: float) -> None:
+    """A budget that counted whole frames alone would be overrun by the heads'."""
+    editor = HeadCropEditor(HeadCropConfig("on", noise_level=0.6), Counting())
+    assert network_behind(editor) is editor
+    requests = [replace(request(noise_level=noise_level), steps_by_level=True) for _ in range(3)]
+    foretold = editor.evaluations_for(3, noise_level, True)
+    editor.edit(requests)
+    assert foretold == editor.network_evaluations == 3 * (16 if noise_level == 1 else 6)
+    before = editor.network_evaluations
+    editor.edit([replace(request("face", noise_level=noise_level), steps_by_level=True)])
+    assert editor.network_evaluations - before < editor.evaluations_for(1, noise_level, True)

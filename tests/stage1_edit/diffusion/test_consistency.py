@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stage1_edit.choose_editor import EditorConfig, make_editor
+from stage1_edit.choose_editor import EditorConfig, bare_editor, make_editor
 from stage1_edit.consistency import BatchLayout, IndependentFrames
 from stage1_edit.controlnet import ControlNet, ControlNetConfig
 from stage1_edit.cross_frame_attention import CrossFrameAttention, CrossFrameProcessor, attend
 from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_weights import DiffusionModel
+from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
 from stage1_edit.sdedit import SDEdit, SDEditConfig
 from stage1_edit.starting_noise import IndependentNoise, SharedNoise
@@ -110,6 +111,20 @@ def test_noise_is_warped_where_attention_ties_frames_together(instruct) -> None:
     assert isinstance(noise(consistency="tokenflow"), WarpedNoise)
     assert isinstance(noise(consistency="tokenflow", noise="shared"), SharedNoise)
     assert isinstance(noise(), IndependentNoise)
+
+
+def test_a_clips_noise_is_the_same_in_every_run(instruct, tiny_clip) -> None:
+    """A run that was interrupted goes on with other frames than it began with."""
+    shapes = [frame_geometry(tiny_clip, int(frame)) for frame in tiny_clip.frames[[0, -1]]]
+
+    def drawn(*geometry: FrameGeometry) -> torch.Tensor:
+        config = EditorConfig("instruct-pix2pix", "tokenflow", instruct_pix2pix=CONFIG)
+        editor = bare_editor(config, "instruct-pix2pix", instruct, tiny_clip)
+        assert isinstance(editor, DiffusionEditor)
+        return editor.noise.draw((4, 16, 16), [torch.Generator() for _ in geometry], geometry)
+
+    assert torch.equal(drawn(*shapes)[1], drawn(shapes[1])[0])
+    assert not torch.equal(drawn(*shapes)[0], drawn(shapes[1])[0])
 
 
 def test_consistency_none_touches_no_processor(instruct, ask, monkeypatch) -> None:
@@ -230,6 +245,15 @@ def test_tokens_are_read_as_a_picture() -> None:
     tokens = torch.arange(12.0).view(1, 12, 1)
     place = torch.tensor([[[2 / 4, 1.5 / 3]]])
     assert sample_tokens(tokens, (3, 4), place).item() == 5.5
+
+
+def test_in_16_bits_too_a_token_is_read_from_its_own_place() -> None:
+    grid = (48, 64)
+    tokens = torch.randn(1, 48 * 64, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
+    places, _ = IdentityCorrespondences().places(0, 0, grid)
+    read = sample_tokens(tokens, grid, places)
+    assert read.dtype == torch.bfloat16
+    torch.testing.assert_close(read.float(), tokens.float(), atol=1e-5, rtol=5e-3)
 
 
 def test_layers_halve_rounding_up() -> None:
