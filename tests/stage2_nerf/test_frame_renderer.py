@@ -86,8 +86,10 @@ def test_a_cross_fade_changes_little_from_step_to_step(renderer, frames) -> None
     ends = np.abs(
         np.array(renderer.render(NUMBER, image, [look_of(None), look_of(HAIR), look_of(STATUE)])).astype(float)
     )
-    # A look of one region is mixed in colour and in reach: a fade of it is up to twice as fast at one end.
-    assert steps[:8].max() < 2 * np.abs(ends[1] - ends[0]).mean() / 8 + 0.5
+    # A look of one region is mixed in colour and in reach: filmed + s (avatar + s (look - avatar) - filmed), whose slope
+    # is at most that of the two differences' sum, the look's counted twice. This avatar, untrained, is far from the film.
+    slope = np.abs(ends[0] - image).mean() + 2 * np.abs(ends[1] - ends[0]).mean()
+    assert steps[:8].max() < slope / 8 + 0.5
     assert steps[9:].max() < 2 * np.abs(ends[2] - ends[1]).mean() / 8 + 0.5
     assert steps[8] == 0
 
