@@ -6,6 +6,7 @@ steps (nerfstudio holds its lock meanwhile), and only note what is wanted: train
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ import viser
 import viser.transforms as vtf
 from jaxtyping import Float
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.utils.rich_utils import CONSOLE
 from nerfstudio.viewer.viewer import VISER_NERFSTUDIO_SCALE_RATIO
 from nerfstudio.viewer.viewer_elements import (
     ViewerButton,
@@ -38,6 +40,8 @@ PULLED_EXPRESSIONS = (
 )
 """Those that get a slider of their own; every other can be named."""
 NOTICE_MILLISECONDS = 10_000
+NOTICE_LENGTH = 280
+"""Letters that a notice has room for."""
 
 
 @dataclass
@@ -57,7 +61,7 @@ class ShownLook:
 
 
 class Notices(ViewerControl):
-    """Tells everybody who looks something, in full: a line of the panel would cut it off."""
+    """Tells everybody who looks something: a line of the panel would cut it off."""
 
     viser_server: viser.ViserServer | None = None
 
@@ -65,6 +69,7 @@ class Notices(ViewerControl):
         """Show a few words over every viewer's picture; they go by themselves, trouble when it is closed."""
         if self.viser_server is None:
             return
+        words = textwrap.shorten(words, NOTICE_LENGTH, placeholder=" ... (the rest is on the console)")
         close, color = (False, "red") if is_trouble else (NOTICE_MILLISECONDS, None)
         for client in self.viser_server.get_clients().values():
             client.add_notification(title, words, auto_close=close, color=color)
@@ -113,6 +118,7 @@ class EditControls(nn.Module):
             prompt.check()
             self._request(prompt)
         except UserError as error:
+            CONSOLE.print(f"In the viewer: {error}", soft_wrap=True)
             self.notices.show("That cannot be", str(error), is_trouble=True)
         else:
             self.notices.show("Next", f"'{prompt}'")
