@@ -118,7 +118,7 @@ class EditControls(nn.Module):
             prompt.check()
             self._request(prompt)
         except UserError as error:
-            CONSOLE.print(f"In the viewer: {error}", soft_wrap=True)
+            CONSOLE.print(f"In the viewer: {error}", soft_wrap=True, markup=False)
             self.notices.show("That cannot be", str(error), is_trouble=True)
         else:
             self.notices.show("Next", f"'{prompt}'")

@@ -68,7 +68,7 @@ def test_a_prompt_given_while_videos_are_rendered_is_trained_next(
                 seen.append(model.get_outputs_for_camera(camera)["rgb"])
             edit = trainer.pipeline.portrait.edit
             trainer.pipeline.portrait.look.c_original.value = True
-            edit.a_prompt.value = ""
+            edit.a_prompt.value = "a horse [/b]"
             edit._edit(edit.e_edit)
             edit.a_prompt.value, edit.b_region.value = LIPS.text, LIPS.region
             edit._edit(edit.e_edit)
