@@ -17,6 +17,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.backdrop import ORIGINAL, Backdrop
 from stage2_nerf.camera_path import PathView, degrees_aside, seen_along
 from stage2_nerf.clip_dataparser import SCENE_UNITS_PER_CENTIMETRE, clip_cameras, scaled_transforms
+from stage2_nerf.film_registration import shift_to_film, shifted
 from stage2_nerf.near_side import near_side_margin
 from stage2_nerf.orbit import orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
@@ -88,7 +89,8 @@ class FrameRenderer:
         Args:
             detail: how much of the source's fine brightness to put back on the avatar, in [0, 1]. It belongs to what
                 was filmed: where expressions differ from the clip's it goes to hair and clothes alone, and to nothing
-                where the person is seen from elsewhere.
+                where the person is seen from elsewhere. With any of it, and nothing differing from the clip, the avatar
+                is laid onto the film too (`film_registration`); with none it is shown as it is.
             backdrop: what is behind the person.
         """
         self.model = model
@@ -132,6 +134,12 @@ class FrameRenderer:
             matte, background, np.ones_like(matte), image, self.plate, is_filmed_view=moment.is_filmed_view
         )
         detail = self.detail if moment.is_filmed_view else 0.0
+        if detail > 0 and moment.is_filmed:
+            unedited = original + (1 - alpha) * background
+            shift = shift_to_film(unedited, image, np.maximum(matte, alpha[..., 0]))
+            foregrounds, original, alpha = (
+                shifted(picture, shift).clip(0, 1) for picture in (foregrounds, original, alpha)
+            )
         if detail > 0 and not moment.is_filmed:
             # Another expression moves the face; hair and clothes look as they were filmed.
             lasting = [region_weights(labels, matte, region) for region in UNMOVED]

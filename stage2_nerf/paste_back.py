@@ -105,9 +105,14 @@ def person_layer(
     sharpen = alpha / np.maximum(smooth_alpha, 1e-6)
     colour = enlarger.colours(rendered.foreground * gain) * sharpen
     filmed = source.astype(np.float32) / 255
-    background = np.where(matte == 0, filmed, enlarger.colours(surroundings.background))
+    unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen
+    background = enlarger.colours(surroundings.background)
+    if surroundings.is_filmed_view:
+        background = seen_background(filmed, matte, unedited / np.maximum(alpha, 0.05), background)
+    else:
+        background = np.where(matte == 0, filmed, background)
     if detail > 0:
-        unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen + (1 - alpha) * background
+        unedited = unedited + (1 - alpha) * background
         before, after = brightness(unedited), brightness(colour + (1 - alpha) * background)
         missing = brightness(filmed) - before
         # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on
@@ -119,6 +124,32 @@ def person_layer(
         colour = colour + (detail * missing * contrast)[..., None] * shown
     region = enlarger.mask(surroundings.region)[..., None]
     return PersonLayer(colour, alpha, background, np.where((alpha > 0) | (matte > 0), region, 0))
+
+
+def seen_background(
+    filmed: Float32[np.ndarray, "height width 3"],
+    matte: Float32[np.ndarray, "height width 1"],
+    person: Float32[np.ndarray, "height width 3"],
+    guess: Float32[np.ndarray, "height width 3"],
+) -> Float32[np.ndarray, "height width 3"]:
+    """What is behind the person, as far as the film shows it where the person covers it in part. In [0, 1].
+
+    A filmed pixel is `matte * person + (1 - matte) * background`, which tells the background where the matte is small:
+    it is followed there by `(1 - matte)^2`, for what errors the matte and the person's colour have grow as `1 / (1 -
+    matte)`. What is told is kept between the filmed and the guessed colour, lest such errors become bright specks.
+
+    Args:
+        filmed: the frame.
+        matte: how much of each pixel was the person.
+        person: the colour of the person there, not multiplied by the matte.
+        guess: the background, from the plate or carried inwards from around the person.
+
+    Returns:
+        Exactly the film where the matte is 0, and the guess where it is 1.
+    """
+    told = (filmed - matte * person) / np.maximum(1 - matte, 0.05)
+    told = np.clip(told, np.minimum(filmed, guess), np.maximum(filmed, guess))
+    return np.where(matte == 0, filmed, guess + (1 - matte) ** 2 * (told - guess))
 
 
 def paste_back(

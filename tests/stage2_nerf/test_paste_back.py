@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from stage2_nerf.backdrop import Backdrop
-from stage2_nerf.paste_back import FADE, LEAST_OPACITY, LUMINANCE, CropSurroundings, RenderedCrop, paste_back
+from stage2_nerf.paste_back import (
+    FADE,
+    LEAST_OPACITY,
+    LUMINANCE,
+    CropSurroundings,
+    RenderedCrop,
+    paste_back,
+    seen_background,
+)
 
 HEIGHT, WIDTH = 40, 48
 WHOLE = (0, 0, WIDTH, HEIGHT)
@@ -221,10 +229,11 @@ def test_a_backdrop_is_all_there_is_outside_of_the_person() -> None:
 
 def test_what_an_edit_leaves_alone_is_cut_out_of_the_source() -> None:
     """A half clear pixel of the person over black, seen in front of white."""
-    frame = random_frame()
+    person = random_picture(1)
+    frame = to_levels(0.5 * person)
     region = np.zeros((HEIGHT, WIDTH), np.float32)
     around = replace(surroundings(), region=region, matte=0.5 * plane())
-    result = paste_back(frame, WHOLE, opaque_avatar(random_picture(1)), around, 0.0, coloured((255, 255, 255)))
+    result = paste_back(frame, WHOLE, opaque_avatar(person), around, 0.0, coloured((255, 255, 255)))
     own = np.minimum(frame[PERSON] / 255, 0.5)
     assert np.abs(result[PERSON] - 255 * (own + 0.5)).max() <= 0.51
 
@@ -255,3 +264,42 @@ def test_the_whole_layer_over_the_filmed_scene_is_what_is_pasted_back() -> None:
     ordinary = paste_back(frame, WHOLE, rendered, surroundings(background), 0.3)
     over = paste_back(frame, WHOLE, rendered, surroundings(background), 0.3, Backdrop("picture", to_levels(background)))
     assert np.abs(ordinary.astype(int) - over).max() <= 1
+
+
+def partly_covered(seed: int) -> tuple[np.ndarray, ...]:
+    """A film made of a known person and background, with the matte and the person's colour."""
+    generator = np.random.default_rng(seed)
+    matte = generator.random((HEIGHT, WIDTH, 1), dtype=np.float32)
+    matte[:4], matte[4:8] = 0, 1
+    person, background = random_picture(seed + 1), random_picture(seed + 2)
+    return matte * person + (1 - matte) * background, matte, person, background
+
+
+def test_a_background_guessed_rightly_is_kept() -> None:
+    filmed, matte, person, background = partly_covered(20)
+    np.testing.assert_allclose(
+        seen_background(filmed, matte, person, background)[matte[..., 0] < 0.9],
+        background[matte[..., 0] < 0.9],
+        atol=1e-5,
+    )
+
+
+def test_a_background_guessed_wrongly_is_seen_where_the_matte_is_thin() -> None:
+    filmed, matte, person, background = partly_covered(30)
+    guess = random_picture(99)
+    seen = seen_background(filmed, matte, person, guess)
+    np.testing.assert_array_equal(seen[matte[..., 0] == 0], filmed[matte[..., 0] == 0])
+    np.testing.assert_allclose(seen[matte[..., 0] == 1], guess[matte[..., 0] == 1], atol=1e-6)
+    thin = (matte[..., 0] > 0) & (matte[..., 0] < 0.1)
+    assert np.abs(seen - background)[thin].mean() < 0.4 * np.abs(guess - background)[thin].mean()
+    assert (seen >= np.minimum(filmed, guess) - 1e-6).all() and (seen <= np.maximum(filmed, guess) + 1e-6).all()
+
+
+def test_a_moved_avatar_leaves_nothing_of_the_person_behind() -> None:
+    """Where somebody was filmed and the avatar is not, the guess shows, though the film shows half a person."""
+    around = surroundings(np.full((HEIGHT, WIDTH, 3), 0.25, np.float32))
+    around = replace(around, matte=0.5 * plane(), is_filmed_view=False)
+    empty = np.zeros((HEIGHT, WIDTH), np.float32)
+    nobody = RenderedCrop(np.repeat(empty[..., None], 3, -1), np.repeat(empty[..., None], 3, -1), empty)
+    result = paste_back(random_frame(), WHOLE, nobody, around, 0.0)
+    np.testing.assert_array_equal(result[PERSON], 64)
