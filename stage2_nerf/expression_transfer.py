@@ -1,4 +1,4 @@
-"""Expressions and head motion for the avatar from elsewhere: scaled, set by hand, or another person's.
+"""Expressions for the avatar from elsewhere: scaled, set by hand, or another person's.
 
 Named expressions are person-independent only roughly: the tracker's rest and reach differ from face to face. So what is
 carried over is how far a face is from its own rest, relative to its own reach, and what comes out stays near what the
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from tracking.cameras import mean_rotation, rigid
 from tracking.errors import UserError
 
 REST_PERCENTILE, REACH_PERCENTILE = 10.0, 97.0
@@ -120,24 +119,3 @@ def parse_expression(typed: str) -> tuple[str, float]:
     if not equals or not np.isfinite(number):
         raise UserError(f"'{typed}' sets no expression: write such as 'jawOpen=0.5'.")
     return name.strip(), number
-
-
-def transfer_poses(
-    driving: Float[np.ndarray, "frames 4 4"],
-    driver: Float[np.ndarray, "driver_frames 4 4"],
-    own: Float[np.ndarray, "own_frames 4 4"],
-) -> Float[np.ndarray, "frames 4 4"]:
-    """Another person's head motion, about where the avatar's head usually is.
-
-    The other head's turn away from its mean orientation is made away from the avatar's, in camera space; its way from
-    its median place is made from the avatar's, in proportion to the two heads' distances, so that it covers the same
-    share of the picture.
-
-    Args:
-        driving: the other's head-to-camera transforms, frame by frame, in centimetres.
-        driver: the same over the whole driving clip.
-        own: the avatar's over its own clip.
-    """
-    turned = driving[:, :3, :3] @ mean_rotation(driver[:, :3, :3]).T @ mean_rotation(own[:, :3, :3])
-    usual, home = np.median(driver[:, :3, 3], axis=0), np.median(own[:, :3, 3], axis=0)
-    return rigid(turned, home + (driving[:, :3, 3] - usual) * (home[2] / usual[2]))

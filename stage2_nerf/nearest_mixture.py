@@ -44,13 +44,15 @@ def nearest_mixture(
     return torch.from_numpy(np.array(mixtures) * scale).to(codes)
 
 
-def mixture(code: Float[np.ndarray, "code"], seen: Float[np.ndarray, "frames code"]) -> Float[np.ndarray, "code"]:
-    """The mixture of seen codes near a code that is nearest to it.
+def mixture(
+    code: Float[np.ndarray, "code"], seen: Float[np.ndarray, "frames code"], locality: float = LOCALITY
+) -> Float[np.ndarray, "code"]:
+    """The mixture of seen codes near a code that is nearest to it; with no locality the nearest point of their hull.
 
     By non-negative least squares. What is linear in the weights, l = locality sum_i w_i |c - s_i|^2, is written as the
     square (l / 2k + k)^2 = k^2 + l + (l / 2k)^2, whose last part vanishes as k grows.
     """
     distance = ((seen - code) ** 2).sum(axis=1)
-    rows = [seen.T, (LOCALITY / (2 * STIFFNESS) * distance)[None], np.full((1, len(seen)), STIFFNESS)]
+    rows = [seen.T, (locality / (2 * STIFFNESS) * distance)[None], np.full((1, len(seen)), STIFFNESS)]
     weights, _ = nnls(np.concatenate(rows), np.concatenate([code, [-STIFFNESS, STIFFNESS]]))
     return weights @ seen / max(weights.sum(), 1e-9)

@@ -44,7 +44,9 @@ class RenderConfig:
     """Let another person's clip move the avatar, for as long as that clip lasts and with its sound: a tracked clip, or
     a video, which is tracked first."""
     driven: Driven = "expression"
-    """What is taken over from that clip: the expressions, the head's motion, or both."""
+    """What is taken over from that clip: the expressions, the head's motion, or both. The head is turned and moved no
+    farther than the avatar's own clip shows it on its shoulders, which move as they were filmed; how much is held back
+    is said."""
     expression_scale: float = 1.0
     """How strong expressions are: 1 as they are, 0 none, 1.3 exaggerated."""
     expression: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()

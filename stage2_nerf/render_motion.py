@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 
 from stage2_nerf.expression_transfer import (
     ExpressionRange,
     scale_expressions,
     set_expressions,
     transfer_expressions,
-    transfer_poses,
 )
 from stage2_nerf.frame_renderer import Moment
 from stage2_nerf.orbit import Swing
+from stage2_nerf.pose_transfer import Limited, limit_poses, transfer_poses
 from stage2_nerf.render_config import Driven
 from tracking.cameras import rigid_inverse
 from tracking.clip import TrackedClip
@@ -119,14 +119,19 @@ class DrivenMotion:
         # Where the driver did not track, it holds still.
         nearest = np.abs(np.arange(self.frame_count)[:, None] - driver.frames).argmin(axis=1)
         expressions = self._expressions(clip, driver, driven, change)
-        poses = self._poses(clip, driver, driven)
         slower = max(self.frame_count - 1, 1) / max(len(clip.frames) - 1, 1)
         row = np.round(np.arange(self.frame_count) / max(slower, 1)).astype(int)
+        self.limited: Limited | None = None
+        """How much of the driver's head motion was held back; none where the head moves as filmed."""
+        poses = None
+        if driven != "expression":
+            torso = clip.track.camera_to_torso[clip.frames[row]]
+            poses, self.limited = self._poses(clip, driver, driver.frames[nearest], torso)
         self._planned: dict[int, list[tuple[int, float, Moment]]] = defaultdict(list)
         for index, own in enumerate(row):
             moment = Moment(
                 None if expressions is None else expressions[nearest[index] if driven != "pose" else own],
-                None if poses is None else poses[nearest[index]],
+                None if poses is None else poses[index],
             )
             stamp = int(driver.track.presentation_timestamps[index])
             self._planned[int(clip.frames[own])].append((stamp, float(driver.seconds[index]), moment))
@@ -145,11 +150,19 @@ class DrivenMotion:
         return change.apply(moved, clip)
 
     @staticmethod
-    def _poses(clip: TrackedClip, driver: TrackedClip, driven: Driven) -> Float[np.ndarray, "rows 4 4"] | None:
-        if driven == "expression":
-            return None
-        driving = rigid_inverse(driver.track.camera_to_head[driver.frames])
-        return transfer_poses(driving, driving, rigid_inverse(clip.track.camera_to_head[clip.frames]))
+    def _poses(
+        clip: TrackedClip,
+        driver: TrackedClip,
+        shown: Int64[np.ndarray, "frames"],
+        camera_to_torso: Float[np.ndarray, "frames 4 4"],
+    ) -> tuple[Float[np.ndarray, "frames 4 4"], Limited]:
+        """Head-to-camera transforms that take after those frames of the driver, on the torso as it is there."""
+        own = rigid_inverse(clip.track.camera_to_head[clip.frames])
+        driving = rigid_inverse(driver.track.camera_to_head[shown])
+        wanted = transfer_poses(driving, rigid_inverse(driver.track.camera_to_head[driver.frames]), own)
+        on_torso = limit_poses(camera_to_torso @ wanted, clip.track.camera_to_torso[clip.frames] @ own)
+        poses = rigid_inverse(camera_to_torso) @ on_torso
+        return poses, Limited.of(wanted, poses)
 
     def frames(self, reader: VideoReader) -> Iterable[VideoFrame]:
         """One after another."""

@@ -52,6 +52,8 @@ def render_video(config: RenderConfig) -> Path:
     motion: Motion
     if driver is not None:
         motion = DrivenMotion(clip, driver, config.driven, change)
+        if motion.limited is not None and motion.limited.share > 0:
+            CONSOLE.print(motion.limited.in_words, soft_wrap=True)
     elif path is not None:
         motion = PathMotion(clip, reader, change, path)
     else:

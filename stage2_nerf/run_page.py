@@ -17,6 +17,7 @@ import numpy as np
 from stage1_edit.edited_frames import folder_name
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.training_record import TrainingMoment, phases, read_record
+from stage2_nerf.video_poster import poster
 from tracking.errors import writing_failed
 from tracking.spread_evenly import spread_evenly
 from tracking.svg_charts import Curve, TimeAxis, line_chart
@@ -112,13 +113,18 @@ def _videos_section(facts: RunFacts) -> str:
     )
     if not videos:
         return "<h2>Videos</h2><p>None was rendered into this folder yet: the commands below do.</p>"
-    # Some browsers show nothing of a video that was not begun unless a moment of it is named.
     figures = "".join(
-        f'<figure><video controls loop muted preload="metadata" src="{quote(path.name)}#t=0.1"></video>'
+        f'<figure><video controls loop muted preload="metadata"{_poster_attribute(path)} '
+        f'src="{quote(path.name)}"></video>'
         f'<figcaption><a href="{quote(path.name)}">{escape(path.name)}</a></figcaption></figure>'
         for path in videos
     )
     return f'<h2>Videos</h2><div class="videos">{figures}</div>'
+
+
+def _poster_attribute(video: Path) -> str:
+    picture = poster(video)
+    return "" if picture is None else f' poster="{picture}"'
 
 
 def _training_section(moments: Sequence[TrainingMoment]) -> str:
@@ -174,7 +180,7 @@ def _commands_section(facts: RunFacts) -> str:
         commands.append(f'{render} --output blend.mp4 --blend "0.7*1 + 0.3*original"')
     train = f"ns-train portrait-edit --data {clip} --load-dir {run}/nerfstudio_models"
     commands += [
-        f"{render} --output orbit.mp4 --orbit 25",
+        f"{render} --output orbit.mp4 --orbit 12",
         f'{train} --pipeline.prompts "hair: make it red"',
         f"ns-viewer --load-config {run}/config.yml",
         f"portrait-eval --load-config {run}",

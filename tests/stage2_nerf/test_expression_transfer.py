@@ -1,4 +1,4 @@
-"""Expressions and head motion for the avatar from elsewhere."""
+"""Expressions for the avatar from elsewhere."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,7 @@ from stage2_nerf.expression_transfer import (
     scale_expressions,
     set_expressions,
     transfer_expressions,
-    transfer_poses,
 )
-from tracking.cameras import rigid, rotation_from_vector
 from tracking.errors import UserError
 
 NAMES = ("jawOpen", "eyeBlinkLeft", "eyeLookUpLeft")
@@ -88,24 +86,3 @@ def test_an_unreadable_expression_is_refused(typed: str) -> None:
     with pytest.raises(UserError, match="sets no expression"):
         parse_expression(typed)
     assert parse_expression("jawOpen=0.5") == ("jawOpen", 0.5)
-
-
-def nodding(distance: float, tilt: float) -> np.ndarray:
-    angles = 0.2 * np.sin(np.linspace(0, 12, 90))
-    turns = rotation_from_vector(np.column_stack([angles, np.zeros(90), np.zeros(90)]))
-    resting = rotation_from_vector(np.array([0.0, tilt, 0.0]))
-    places = np.column_stack([distance / 20 * np.sin(np.linspace(0, 5, 90)), np.zeros(90), np.full(90, -distance)])
-    return rigid(turns @ resting, places)
-
-
-def test_a_clip_drives_its_own_avatar_to_its_own_poses() -> None:
-    poses = nodding(60, 0.3)
-    np.testing.assert_allclose(transfer_poses(poses, poses, poses), poses, atol=1e-9)
-
-
-def test_a_nod_stays_a_nod_about_the_avatars_own_resting_pose() -> None:
-    driving, own = nodding(120, 0.0), nodding(60, 0.4)
-    moved = transfer_poses(driving, driving, own)
-    np.testing.assert_allclose(moved[:, :3, :3], own[:, :3, :3], atol=1e-6)
-    # Twice as near, half the way: as wide in the picture.
-    np.testing.assert_allclose(moved[:, :3, 3], own[:, :3, 3], atol=1e-9)
