@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from stage1_edit.consistency import Anchor, Anchors
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
@@ -25,12 +26,16 @@ BUDGET = 600
 
 @dataclass
 class NetworkEditor(OfflineEditor):
-    """The offline editor with noise, as if it asked a network 60 times for an edit from noise; it remembers all."""
+    """The offline editor with noise, as if it asked a network 60 times for an edit from noise; it remembers all.
+
+    Every edit is lighter by what its anchor's latest one is.
+    """
 
     network_evaluations: int = 0
     made: list[tuple[int, float, Image]] = field(default_factory=list)
     """Frame, noise level and picture of every edit."""
     stopped_after: int | None = None
+    anchors: Anchors = field(default_factory=lambda: Anchors(1))
 
     def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
         assert steps_by_level
@@ -40,13 +45,28 @@ class NetworkEditor(OfflineEditor):
         if self.stopped_after is not None and len(self.made) >= self.stopped_after:
             raise KeyboardInterrupt
         edits = []
+        anchored, _ = self.anchors.beside(requests)
+        lighter = 0.1 * sum(float(anchor.render.mean()) for anchor in anchored)
         for request, edit in zip(requests, super().edit(requests), strict=True):
             noise = 0.1 * torch.randn(edit.shape, generator=request.generator)
-            edits.append((edit + request.noise_level * noise).clamp(0, 1))
+            edits.append((edit + lighter + request.noise_level * noise).clamp(0, 1))
             assert request.frame is not None
             self.made.append((request.frame, request.noise_level, edits[-1].clone()))
             self.network_evaluations += self.evaluations_for(1, request.noise_level, request.steps_by_level)
+        states = [request.generator.get_state() for request in (*anchored, *requests)]
+        # The anchors' own edits are as if each had been made once more, and became lighter.
+        again = [0.9 * anchor.render + 0.1 for anchor in anchored]
+        self.anchors.keep([*anchored, *requests], states, [*again, *edits])
         return edits
+
+    def forget(self, requests: Sequence[EditRequest]) -> None:
+        self.anchors.forget(requests)
+
+    def followed(self, prompt: EditPrompt) -> list[Anchor]:
+        return self.anchors.of_prompt(prompt)
+
+    def follow(self, anchors: Sequence[Anchor]) -> None:
+        self.anchors.take_up(anchors)
 
     def at(self, noise_level: float) -> dict[int, Image]:
         """The edits of one round."""
