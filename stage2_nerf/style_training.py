@@ -241,9 +241,10 @@ class StyleTraining:
             def show(done: int, due: int) -> None:
                 # Most steps edit nothing or one frame, and are not worth a bar.
                 if due > 1 and not bars:
-                    columns = TextColumn(f"Editing frames: {self.prompt}"), BarColumn(), MofNCompleteColumn()
+                    text = TextColumn("{task.description}", markup=False)
+                    columns = text, BarColumn(), MofNCompleteColumn()
                     bars.append(shown.enter_context(Progress(*columns, TimeRemainingColumn(), transient=True)))
-                    bars[0].add_task("edit", total=due)
+                    bars[0].add_task(f"Editing frames: {self.prompt}", total=due)
                 for bar in bars:
                     bar.update(bar.task_ids[0], completed=done)
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
+from stage2_nerf import trainer
 from stage2_nerf.run_page import PAGE_NAME
 from stage2_nerf.trainer import PortraitEditTrainerConfig
 from stage2_nerf.training_record import read_record
@@ -73,6 +74,15 @@ class NetworkEditor(OfflineEditor):
         return {frame: image for frame, level, image in self.made if level == noise_level}
 
 
+class TakesAnything(NetworkEditor):
+    """Makes a statue, whatever is asked for."""
+
+    def check(self, prompt: EditPrompt) -> None: ...
+
+    def edit(self, requests: Sequence[EditRequest]) -> list[Image]:
+        return super().edit([replace(request, prompt=STATUE) for request in requests])
+
+
 @dataclass(frozen=True)
 class Run:
     """A training that ended, and its editor."""
@@ -106,11 +116,13 @@ def train(
     """Trains through `ns-train`'s main, with or without the prompt, going on after another run's folder."""
     outputs = tmp_path_factory.mktemp("outputs")
 
-    def run(name: str, editor: NetworkEditor, after: Path | None, edits: bool = True) -> Run:
+    def run(
+        name: str, editor: NetworkEditor, after: Path | None, edits: bool = True, prompt: EditPrompt = STATUE
+    ) -> Run:
         config = deepcopy(tiny_preset)
         config.output_dir, config.experiment_name, config.timestamp = outputs, "tiny", name
         config.data = tiny_clip.root
-        config.pipeline.prompts = (STATUE,) if edits else ()  # pyright: ignore[reportAttributeAccessIssue]
+        config.pipeline.prompts = (prompt,) if edits else ()  # pyright: ignore[reportAttributeAccessIssue]
         config.pipeline.style_training.schedule.edit_then_fit.budget = BUDGET  # pyright: ignore
         config.pipeline.style_training.start = "surface"  # pyright: ignore[reportAttributeAccessIssue]
         config.load_dir = after / "nerfstudio_models" if after else None
@@ -189,3 +201,15 @@ def test_with_another_schedule_a_resumed_run_begins_it_anew(
     assert "had another schedule" in capsys.readouterr().out
     # One frame before the first of the four steps that were left, at any level.
     assert len(resumed.editor.made) == 1
+
+
+def test_a_prompt_is_told_as_it_was_typed(
+    train: Train, reconstruction: Path, tiny_preset: PortraitEditTrainerConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = EditPrompt("a shirt that says [/b] {0} :dog:")
+    with pytest.MonkeyPatch.context() as patch:
+        # The preset's editor, the offline one, would be asked whether it knows these words.
+        patch.setattr(trainer, "check_editor", lambda config, prompts: None)
+        train("typed", TakesAnything(), reconstruction, prompt=typed)
+    told = capsys.readouterr().out
+    assert f"Editing: {typed}\n" in told and f"{typed}: 21 frames edited, 570 network evaluations." in told
