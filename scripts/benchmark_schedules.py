@@ -117,8 +117,8 @@ class Arguments:
     """That the offline editor understands, too."""
     ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
     """Which of them."""
-    style_steps: int = 500
-    """Training steps of a style."""
+    style_steps: int = StyleTrainingConfig.steps
+    """Training steps of a style, but by Instruct-NeRF2NeRF's schedule; as many as the product takes."""
     edits_of_in2n: int = 1500
     """Edits that Instruct-NeRF2NeRF makes: 15,000 steps, one every ten."""
     steps_of_in2n: int = 1500
