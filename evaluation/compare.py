@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from evaluation.bootstrap import CONFIDENCE
@@ -17,6 +18,7 @@ from evaluation.compare_page import comparison_page
 from evaluation.comparison import Comparison, Difference, compare
 from evaluation.results import DIGITS, FILE_NAME, EvaluationSet
 from evaluation.wording import ABSENT, ARROWS, number, spoken, with_unit
+from tracking.console import say
 from tracking.errors import UserError, writing_failed
 
 RUN_SUBFOLDER = "evaluation"
@@ -52,7 +54,7 @@ def compare_folders(folders: Sequence[Path], output: Path | None, overwrite: boo
         (output / JSON_NAME).write_text(json.dumps(as_json(comparisons), indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise writing_failed(output, error) from error
-    console.print(f"Wrote {output / PAGE_NAME} and {output / JSON_NAME}.", highlight=False, soft_wrap=True)
+    say(console, f"Wrote {output / PAGE_NAME} and {output / JSON_NAME}.")
     return comparisons
 
 
@@ -69,11 +71,11 @@ def short_names(folders: Sequence[Path]) -> list[str]:
 def as_table(comparison: Comparison) -> Table:
     """The table for the console; what no video has a number for is left out."""
     table = Table(
-        title=comparison.subject, caption=f"over {comparison.frames} frames; [] is {CONFIDENCE:.0%} confident"
+        title=escape(comparison.subject), caption=f"over {comparison.frames} frames; [] is {CONFIDENCE:.0%} confident"
     )
     table.add_column("")
     for position, name in enumerate(comparison.names):
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
         if position:
             table.add_column("difference", justify="right")
     for row in comparison.measures:

@@ -20,6 +20,7 @@ from evaluation.side_by_side import SideBySide
 from evaluation.video_pairs import Span, Window
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.track import find_or_track
 
@@ -162,8 +163,8 @@ def _measure_all(
     report = write_report(results, clip, measuring, output, side_by_sides)
     console = Console()
     for line in summary(results):
-        console.print(line, highlight=False, markup=False)
-    console.print(f"Wrote {report} and {output / FILE_NAME}.", highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
+    say(console, f"Wrote {report} and {output / FILE_NAME}.")
     return results
 
 

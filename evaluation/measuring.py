@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.markup import escape
 from rich.progress import track
 
 from evaluation.delivery import Delivery
@@ -61,11 +62,11 @@ def measure(
     pairs = VideoPairs(clip, edited.path, config.offset, config.span)
     window = Window.of_clip(clip, config.greatest_side)
     faces = EditedFaces(clip)
-    for moment in track(pairs, f"Finding the face: {edited.name}", total=len(pairs)):
+    for moment in track(pairs, f"Finding the face: {escape(edited.name)}", total=len(pairs)):
         faces.update(moment.number, moment.edited)
     delivery = Delivery(pairs, window)
     own, found = source_faces(clip, window), faces.measured(window)
-    for moment in track(pairs, f"Measuring: {edited.name}", total=len(pairs)):
+    for moment in track(pairs, f"Measuring: {escape(edited.name)}", total=len(pairs)):
         delivery.update(moment)
         pair = frame_pair(clip, moment, window, own, found, edited.target)
         for metric in metrics:

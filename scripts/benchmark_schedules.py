@@ -39,6 +39,7 @@ from jittered_editor import Jitter, JitteredEditor
 from measuring import circumstances, use_threads, write_measurements
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.table import Table
+from small_editor_sampling import EditorSampling
 from suite_clips import clip_name
 from suite_pictures import write_sheet
 from way_measures import means, way_measures
@@ -48,7 +49,6 @@ from evaluation.methods import METHODS, CountingEditor, EditingTask
 from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.choose_schedule import ScheduleConfig, ScheduleName
 from stage1_edit.consistency import ConsistencyName
-from stage1_edit.diffusion_config import Precision
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
 from stage1_edit.editing_cost import AsInstructPix2Pix
 from stage1_edit.editor import EditRequest, FrameEditor, Image
@@ -89,18 +89,15 @@ WAYS: dict[str, Way] = {
 }
 
 
-@dataclass
-class ModelSettings:
+@dataclass(kw_only=True)
+class ModelSettings(EditorSampling):
     """How a diffusion model is sampled."""
 
     sampling_steps: int = 20
     guidance_scale: float = 3.0
     """Of the text."""
-    image_guidance_scale: float = 1.5
     size: int = 256
     """Pixels along a side of what the model was trained on."""
-    precision: Precision = "bf16"
-    """Numbers that the networks compute with; half of the time that 32 bits would take, on processors that can."""
     frames_at_once: int = 4
     anchors: int = 2
     """Frames that the others follow where something ties them together."""
@@ -120,8 +117,8 @@ class Arguments:
     """That the offline editor understands, too."""
     ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
     """Which of them."""
-    style_steps: int = 500
-    """Training steps of a style."""
+    style_steps: int = StyleTrainingConfig.steps
+    """Training steps of a style, but by Instruct-NeRF2NeRF's schedule; as many as the product takes."""
     edits_of_in2n: int = 1500
     """Edits that Instruct-NeRF2NeRF makes: 15,000 steps, one every ten."""
     steps_of_in2n: int = 1500
@@ -254,17 +251,10 @@ class Comparison:
 
 
 def diffusion_settings(arguments: Arguments) -> InstructPix2PixConfig:
-    """How the diffusion model is sampled."""
+    """How the diffusion model that was given is sampled."""
+    assert arguments.editor_model is not None
     settings = arguments.model
-    return InstructPix2PixConfig(
-        model=str(arguments.editor_model),
-        guidance_scale=settings.guidance_scale,
-        image_guidance_scale=settings.image_guidance_scale,
-        sampling_steps=settings.sampling_steps,
-        precision=settings.precision,
-        longer_side=settings.size,
-        frames_at_once=settings.frames_at_once,
-    )
+    return settings.config_of(arguments.editor_model, settings.frames_at_once, settings.size)
 
 
 def settings_of(arguments: Arguments) -> dict[str, Any]:

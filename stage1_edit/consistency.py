@@ -9,6 +9,7 @@ import torch
 
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.frame_geometry import FrameGeometry
+from stage1_edit.prompts import EditPrompt
 
 ConsistencyName: TypeAlias = Literal["none", "cross-frame", "tokenflow"]
 
@@ -56,13 +57,27 @@ class FollowsAnchors(Protocol):
         """Follow these frames' edits no more: they were rejected."""
         ...
 
+    def followed(self, prompt: EditPrompt) -> "Sequence[Anchor]":
+        """What the next edits by a prompt will follow."""
+        ...
+
+    def follow(self, anchors: "Sequence[Anchor]") -> None:
+        """Follow what an earlier, interrupted run followed."""
+        ...
+
+
+def follower_in(editor: object) -> FollowsAnchors | None:
+    """Whoever follows anchors, behind any that wrap it and hold it as `editor`; none if none does."""
+    while editor is not None and not isinstance(editor, FollowsAnchors):
+        editor = getattr(editor, "editor", None)
+    return editor
+
 
 def forget_anchors(editor: object, requests: Sequence[EditRequest]) -> None:
-    """Tell whoever follows anchors, behind any that wrap it and hold it as `editor`, that edits were rejected."""
-    while editor is not None:
-        if isinstance(editor, FollowsAnchors):
-            editor.forget(requests)
-        editor = getattr(editor, "editor", None)
+    """Tell whoever follows anchors behind an editor that edits were rejected."""
+    follower = follower_in(editor)
+    if follower is not None:
+        follower.forget(requests)
 
 
 class IndependentFrames:
@@ -89,10 +104,14 @@ def self_attention(networks: Sequence[Any], processor: AttentionProcessor) -> It
             network.set_attn_processor(dict(processors))
 
 
-@dataclass
-class _Anchor:
+@dataclass(frozen=True)
+class Anchor:
+    """An edited frame that later edits follow."""
+
     request: EditRequest
+    """What was asked; its render is the latest edit."""
     generator_state: torch.Tensor
+    """From which it is sampled again."""
 
 
 class Anchors:
@@ -103,7 +122,7 @@ class Anchors:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._known: dict[tuple[object, ...], list[_Anchor]] = {}
+        self._known: dict[tuple[object, ...], list[Anchor]] = {}
 
     def beside(self, requests: Sequence[EditRequest]) -> tuple[list[EditRequest], list[torch.Generator]]:
         """The anchors to sample together with these frames, at the same noise level and with their own first noise."""
@@ -129,9 +148,20 @@ class Anchors:
         """
         if self.count:
             self._known[_key(requests)] = [
-                _Anchor(replace(request, render=edit), state)
+                Anchor(replace(request, render=edit), state)
                 for request, state, edit in zip(requests, generator_states, edits, strict=True)
             ]
+
+    def of_prompt(self, prompt: EditPrompt) -> list[Anchor]:
+        """Those that the next edits by a prompt follow, of whichever size."""
+        return [one for known in self._known.values() for one in known[: self.count] if one.request.prompt == prompt]
+
+    def take_up(self, anchors: Sequence[Anchor]) -> None:
+        """Go on with what `of_prompt` told."""
+        groups: dict[tuple[object, ...], list[Anchor]] = {}
+        for anchor in anchors:
+            groups.setdefault(_key([anchor.request]), []).append(anchor)
+        self._known.update(groups)
 
     def forget(self, requests: Sequence[EditRequest]) -> None:
         """Let nothing follow these frames' edits any more; those that come next take their places."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from stage1_edit.autoencoder import Autoencoder, is_spoiled
-from stage1_edit.consistency import Anchors, BatchLayout, Consistency, IndependentFrames
+from stage1_edit.consistency import Anchor, Anchors, BatchLayout, Consistency, IndependentFrames
 from stage1_edit.denoising import denoise, noised, schedule_from
 from stage1_edit.diffusion_config import DiffusionConfig
 from stage1_edit.diffusion_pictures import Latents, diffusion_size, from_diffusion_range, to_diffusion_range
@@ -100,6 +100,14 @@ class DiffusionEditor:
     def forget(self, requests: Sequence[EditRequest]) -> None:
         """Follow these frames' edits no more."""
         self.anchors.forget(requests)
+
+    def followed(self, prompt: EditPrompt) -> list[Anchor]:
+        """What the next edits by a prompt will follow."""
+        return self.anchors.of_prompt(prompt)
+
+    def follow(self, anchors: Sequence[Anchor]) -> None:
+        """Follow what an earlier, interrupted run followed."""
+        self.anchors.take_up(anchors)
 
     def evaluations_for(self, frames: int, noise_level: float, steps_by_level: bool) -> int:
         """How often the network will be asked for one picture while so many frames are edited, anchors included."""

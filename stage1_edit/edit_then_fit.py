@@ -8,16 +8,20 @@ et al. 2024, arXiv 2406.09402; DGE, Chen et al., ECCV 2024). Here:
 2. The avatar is fitted to them alone.
 3. In every further round more frames are edited, the earlier ones among them, from the avatar's own renders, noised to
    the round's level. Renders of one avatar agree, so edits that start from them agree more than any from noise; and
-   from a level of 0.3 only 0.3 of the sampling steps are left to take.
+   from a level of 0.5 only half of the sampling steps are left to take.
+
+A render is not where the edit should be: the style has not been learned to the end, and is the mean of few edits. An
+edit from level n keeps about 1 - n of that, so what the first round left keeps the product of all later rounds' 1 - n,
+0.1 with the defaults. Levels of 0.6 and 0.3 would edit more frames, 48 and 97, and keep 0.28.
 
 How many frames a round has follows from its share of a budget of network evaluations. With InstructPix2Pix in 20 steps
 under 3 conditions and the defaults
 
     level 1.0   60 evaluations an edit, 0.22 * 4,500 =   990 -> 16 frames,   960 evaluations
-    level 0.6   36                      0.39 * 4,500 = 1,755 -> 48 frames, 1,728
-    level 0.3   18                      0.39 * 4,500 = 1,755 -> 97 frames, 1,746
+    level 0.8   48                      0.39 * 4,500 = 1,755 -> 36 frames, 1,728
+    level 0.5   30                      0.39 * 4,500 = 1,755 -> 58 frames, 1,740
 
-which is 4,434 for any clip of at least 97 frames, one of 250 among them, and less for a shorter one: a twentieth of
+which is 4,428 for any clip of at least 58 frames, one of 250 among them, and less for a shorter one: a twentieth of
 Instruct-NeRF2NeRF's 90,000. A distilled model that needs 4 evaluations an edit edits every frame of 250 in every round.
 """
 
@@ -35,7 +39,7 @@ class EditThenFitConfig:
 
     budget: int = 4500
     """Most network evaluations of a prompt's edits."""
-    noise_levels: tuple[float, ...] = (1.0, 0.6, 0.3)
+    noise_levels: tuple[float, ...] = (1.0, 0.8, 0.5)
     """Of the rounds, from 1, pure noise, down; the number of levels is the number of rounds."""
     shares: tuple[float, ...] = (0.22, 0.39, 0.39)
     """Of the budget, for each round."""

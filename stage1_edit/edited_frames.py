@@ -25,6 +25,7 @@ class EditedFrames:
             hair-make-it-silver-1f3a9c/
                 prompt.json     the prompt, the editor that followed it, and the settings of editor and schedule
                 edits.jsonl     which frames were edited when, how strongly, from which seeds, at what cost
+                anchors.pt      the edits that the next ones follow, where an editor ties frames together
                 00012.png
 
     Another prompt, or another editor, has another folder: the hash tells apart what the slug does not.

@@ -39,6 +39,7 @@ from stage1_edit.preview_sheet import Picture, SheetRow, draw_sheet
 from stage1_edit.prompts import EditPrompt, EditPromptArg
 from stage1_edit.vocabulary import INTENSITIES, words_of
 from tracking.clip import TrackedClip, write_png
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 STRENGTHS = ("slightly", "", "very")
@@ -290,4 +291,4 @@ def main() -> None:
             bars[0].update(bars[0].task_ids[0], completed=done)
 
         path = preview(config, show)
-        console.print(f"Wrote {path}", soft_wrap=True)
+        say(console, f"Wrote {path}")

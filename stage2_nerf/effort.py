@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from tracking.console import say
 from tracking.errors import UserError
 from tracking.photometric import PhotometricConfig
 from tracking.track_config import TrackConfig
@@ -72,7 +73,8 @@ def apply_effort(config: Any, effort: Effort, names: list[str]) -> None:
         setattr(holder, last, round(EFFORTS[effort].factors[name] * getattr(holder, last)))
     if effort != "usual":
         pipeline = config.pipeline
-        CONSOLE.print(
+        say(
+            CONSOLE,
             f"--{effort}: {pipeline.reconstruction_steps} steps of reconstruction, {pipeline.style_training.steps} of "
-            "each style."
+            "each style.",
         )

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from stage2_nerf.frame_record import FrameLayout, write_record
 from stage2_nerf.frame_store import FileFrames, FrameStore, MemoryFrames
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, writing_failed
 
 FORMAT = 1
@@ -73,10 +74,10 @@ def make_file(clip: TrackedClip, layout: FrameLayout, file: Path, identity: str,
             f"{free / GIGABYTE:.1f} GB left: free some, or name another place with "
             "--pipeline.datamanager.frame-folder."
         )
-    CONSOLE.print(
+    say(
+        CONSOLE,
         f"Decoding {len(clip.frames)} frames into {file}, once: {size / GIGABYTE:.1f} GB of "
         f"{free / GIGABYTE:.1f} GB free. Delete it whenever you like.",
-        soft_wrap=True,
     )
     partial = file.with_name(f"{file.name}.partial")
     try:

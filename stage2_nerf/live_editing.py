@@ -22,6 +22,7 @@ from stage1_edit.prompts import EditPrompt
 from stage2_nerf.expression_track import ExpressionTrack
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.viewer_controls import EditControls, ShownLook, ViewerControls
+from tracking.console import say
 from tracking.errors import UserError
 
 LIVE_STEPS = 10**9
@@ -93,7 +94,7 @@ class LiveEditing:
         assert self.trainer is not None
         if self.requested:
             return
-        CONSOLE.print("Waiting for prompts in the viewer; press Ctrl-C to end.")
+        say(CONSOLE, "Waiting for prompts in the viewer; press Ctrl-C to end.")
         self.trainer.training_state = "paused"
 
     def wanted(self, camera: Cameras, track: ExpressionTrack, names: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from nerfstudio.engine.optimizers import AdamOptimizerConfig, Optimizers
 from nerfstudio.utils.rich_utils import CONSOLE
 from torch.optim import Optimizer
 
+from tracking.console import say
+
 
 @dataclass
 class FusedAdamConfig(AdamOptimizerConfig):
@@ -23,7 +25,7 @@ class FittingOptimizers(Optimizers):
         """Take the state of every group whose parameters are the checkpoint's; the others start afresh, and say so."""
         fitting = {name: state for name, state in loaded_state.items() if fits(self.optimizers[name], state)}
         for name in sorted(set(loaded_state) - set(fitting)):
-            CONSOLE.print(f"The optimizer of the {name} starts afresh: their parameters are not the checkpoint's.")
+            say(CONSOLE, f"The optimizer of the {name} starts afresh: their parameters are not the checkpoint's.")
         super().load_optimizers(fitting)
 
 

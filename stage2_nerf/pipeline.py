@@ -31,6 +31,7 @@ from stage2_nerf.several_processes import ParallelTraining, is_first
 from stage2_nerf.style_mix import style_name
 from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 # A checkpoint holds the schedulers' learning rates as numpy numbers, which torch >= 2.6 refuses to load unless told
@@ -219,7 +220,7 @@ class PortraitEditPipeline(VanillaPipeline):
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
         self.datamanager.train_pixel_sampler.forget()
-        CONSOLE.print(f"Editing: [bold]{prompt}[/bold]")
+        say(CONSOLE, f"Editing: {prompt}", "bold")
         editing: tuple[FrameEditor, EditedFrames] | None = None
         if is_first():
             editor_name, editor = self.editor
@@ -237,9 +238,9 @@ class PortraitEditPipeline(VanillaPipeline):
             frames_at_once=self.config.editor.frames_at_once(),
         )
         if not self.phase.go_on_with(self.schedule_states.get(name, {})):
-            CONSOLE.print("The run before had another schedule: this one begins anew, with its edited frames.")
+            say(CONSOLE, "The run before had another schedule: this one begins anew, with its edited frames.")
         if is_first():
-            CONSOLE.print(self.phase.plan, soft_wrap=True)
+            say(CONSOLE, self.phase.plan)
         self.phase.go_on_training(self.training_state)
         self.phase.begin()
         self.parallel = self.in_parallel()
@@ -284,9 +285,10 @@ class PortraitEditPipeline(VanillaPipeline):
         steps = int(phase.style.steps_trained)
         self.note(str(phase.prompt), steps, self.config.style_training.steps, phase)
         if steps == self.config.style_training.steps and is_first():
-            CONSOLE.print(
+            say(
+                CONSOLE,
                 f"{phase.prompt}: {phase.edits:,} frames edited, {phase.network_evaluations:,} network evaluations."
-                + (f" Expression guard: {phase.guarded}." if phase.guarded.retried else "")
+                + (f" Expression guard: {phase.guarded}." if phase.guarded.retried else ""),
             )
         self.rest_if_done()
 
@@ -335,7 +337,7 @@ class PortraitEditPipeline(VanillaPipeline):
         source, editor = Path(self.clip.source.path), config.editor.label() if prompts else ""
         page = write_run_page(RunFacts(self.run_folder, self.clip.root, source, prompts, editor, tuple(settings)))
         for path in (*written, page):
-            CONSOLE.print(f"Wrote {path}", soft_wrap=True)
+            say(CONSOLE, f"Wrote {path}")
 
     def show(self, prompt: EditPrompt | None) -> None:
         """Render in a prompt's style from now on; none is the unedited avatar."""

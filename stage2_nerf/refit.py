@@ -20,6 +20,7 @@ from stage2_nerf.canonical_field import CanonicalField
 from stage2_nerf.encodings import BlendedEncodingConfig, BlendedHashGrids
 from stage2_nerf.expression_track import pose_vectors
 from stage2_nerf.portrait_model import PortraitModel
+from tracking.console import say
 from tracking.errors import UserError
 
 REFIT_STEPS = 1500
@@ -58,9 +59,7 @@ def fit_other_encodings(
         teacher = read_field(field, theirs, own)
         if theirs == ours:
             continue
-        CONSOLE.print(
-            f"The checkpoint describes the {part} by {NAMES[theirs]}, this run by {NAMES[ours]}: fitted anew."
-        )
+        say(CONSOLE, f"The checkpoint describes the {part} by {NAMES[theirs]}, this run by {NAMES[ours]}: fitted anew.")
         student = deepcopy(field)
         kept = {name: value for name, value in own.items() if not name.startswith(("encoding.", "decoder."))}
         student.load_state_dict(kept, strict=False)

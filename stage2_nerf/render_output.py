@@ -19,6 +19,7 @@ from stage2_nerf.render_looks import ChosenLooks, arrange, grid_columns
 from stage2_nerf.render_motion import Motion
 from stage2_nerf.side_by_side import at_rest, frames_at_once, side_by_side
 from tracking.clip import write_png
+from tracking.console import say
 from tracking.picture_writer import PictureWriter
 from tracking.video import VideoFrame, VideoReader
 from tracking.video_writer import ALPHA_CODECS, VideoWriter
@@ -136,7 +137,7 @@ def write_videos(
         behind = opened.enter_context(WriteBehind())
         progress = opened.enter_context(progress_bar())
         names = ", ".join(str(preview.path) for preview in previews)
-        CONSOLE.print(f"The frame rendered last is shown by {names} meanwhile.", soft_wrap=True)
+        say(CONSOLE, f"The frame rendered last is shown by {names} meanwhile.")
         task = progress.add_task("Rendering", total=motion.frame_count)
         made = opened.enter_context(closing(side_by_side(make, tasks(), workers)))
         for timestamp, pictures in made:

@@ -19,6 +19,7 @@ from stage2_nerf.render_motion import DrivenMotion, ExpressionChange, Motion, Ow
 from stage2_nerf.render_output import Layout, write_video
 from stage2_nerf.trainer import told_what_to_lower
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError
 from tracking.track import find_or_track
 from tracking.video import VideoReader
@@ -62,7 +63,7 @@ def render_video(config: RenderConfig) -> Path:
     renderer = FrameRenderer(pipeline.model, clip, config.detail, backdrop)
     layout = Layout(config.side_by_side or config.grid, config.grid)
     write_video(config.output, config.codec, renderer, reader, motion, looks, layout)
-    CONSOLE.print(f"Wrote {config.output} ({' | '.join(looks.names)}), from {run.checkpoint}.", soft_wrap=True)
+    say(CONSOLE, f"Wrote {config.output} ({' | '.join(looks.names)}), from {run.checkpoint}.")
     return config.output
 
 
@@ -81,20 +82,20 @@ def chosen_path(file: Path, times: Literal["path", "clip"]) -> CameraPath:
     """
     path = read_camera_path(file)
     if path.focal_lengths is None:
-        CONSOLE.print(
+        say(
+            CONSOLE,
             f"{file} has the viewer's own field of view, which nobody chose: it is seen through the film's lens. To "
             "have another, change Default FOV in the viewer's render tab.",
-            soft_wrap=True,
         )
     if path.times is None:
-        CONSOLE.print(f"{file} names no times: the path is spread over the whole clip, which plays as it was filmed.")
+        say(CONSOLE, f"{file} names no times: the path is spread over the whole clip, which plays as it was filmed.")
         return path
     if times == "clip":
         return replace(path, times=None)
     if path.is_still:
-        CONSOLE.print(
+        say(
+            CONSOLE,
             f"All cameras of {file} show the moment {path.times[0]:.2f} of the clip, whose whole is 1: add "
             "--path-times clip to let the clip play meanwhile.",
-            soft_wrap=True,
         )
     return path

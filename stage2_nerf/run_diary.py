@@ -18,6 +18,7 @@ from stage2_nerf.render_motion import ExpressionChange, OwnMotion
 from stage2_nerf.render_output import Delivery, write_videos
 from stage2_nerf.training_record import TrainingMoment, TrainingRecord
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError
 from tracking.video import VideoReader
 
@@ -95,7 +96,7 @@ class RunDiary:
             motion = OwnMotion(clip, reader, ExpressionChange())
             write_videos(deliveries, "h264", FrameRenderer(model, clip), reader, motion, chosen)
         except UserError as error:
-            CONSOLE.print(f"{' and '.join(names)} were not rendered: {error}", soft_wrap=True)
+            say(CONSOLE, f"{' and '.join(names)} were not rendered: {error}")
             return []
         self._rendered.update(shown)
         return [delivery.output for delivery in deliveries]

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 from nerfstudio.utils.rich_utils import CONSOLE
 
+from tracking.console import say
+
 Size = Literal["auto", "gpu", "cpu"]
 
 GPU_SIZE: dict[str, Any] = {
@@ -32,9 +34,9 @@ def resolve_size(size: Size, device: torch.device) -> Literal["gpu", "cpu"]:
     if size != "auto":
         return size
     if device.type == "cuda":
-        CONSOLE.print("Size: the GPU's (--size cpu takes the smaller one).")
+        say(CONSOLE, "Size: the GPU's (--size cpu takes the smaller one).")
         return "gpu"
-    CONSOLE.print("Size: the CPU's, for no CUDA device is used (--size gpu takes the larger one).")
+    say(CONSOLE, "Size: the CPU's, for no CUDA device is used (--size gpu takes the larger one).")
     return "cpu"
 
 

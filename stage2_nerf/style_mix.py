@@ -17,6 +17,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 
 from stage1_edit.edited_frames import folder_name
 from stage1_edit.prompts import EditPrompt
+from tracking.console import say
 from tracking.errors import UserError
 from tracking.regions import REGIONS
 
@@ -94,9 +95,7 @@ def read_blend(typed: str, prompts: Sequence[EditPrompt]) -> StyleWeights:
     """
     weights, total = parse_blend(typed, prompts)
     if abs(total - 1) > 1e-6:
-        CONSOLE.print(
-            f"The weights of '{typed.strip()}' sum to {total:g}: shown is {described(weights)}.", soft_wrap=True
-        )
+        say(CONSOLE, f"The weights of '{typed.strip()}' sum to {total:g}: shown is {described(weights)}.")
     return weights
 
 

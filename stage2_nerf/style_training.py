@@ -13,12 +13,14 @@ from torch import Tensor
 
 from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
 from stage1_edit.compositing import region_mask
+from stage1_edit.consistency import follower_in
 from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edit_journal import EditRecord
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import FrameEditor, Image
 from stage1_edit.expression_guard import GuardCounts
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
+from stage1_edit.kept_anchors import load_anchors, save_anchors
 from stage1_edit.keyframes import choose_keyframes
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import EditSchedule, IterativeDatasetUpdateConfig
@@ -171,6 +173,10 @@ class StyleTraining:
         editor, kept = editing
         self.frames = PromptFrames(datamanager, kept)
         self.edited |= self.frames.kept_rows()
+        self.follower = follower_in(editor)
+        """Who ties later edits to earlier ones, if anybody does."""
+        if self.follower is not None:
+            self.follower.follow(load_anchors(kept.folder))
         self.schedule_name = resolve_schedule_name(config.schedule, editor)
         order = self.telling_order()
         self.schedule = make_schedule(
@@ -195,7 +201,7 @@ class StyleTraining:
             batch_size=frames_at_once,
             geometry=self.geometry,
             starts=self.surface_starts(order) if config.start == "surface" else None,
-            keep_record=self.frames.keep_record,
+            keep_record=self.keep_record,
             number=lambda row: int(datamanager.frame_numbers[row]),
         )
 
@@ -235,9 +241,10 @@ class StyleTraining:
             def show(done: int, due: int) -> None:
                 # Most steps edit nothing or one frame, and are not worth a bar.
                 if due > 1 and not bars:
-                    columns = TextColumn(f"Editing frames: {self.prompt}"), BarColumn(), MofNCompleteColumn()
+                    text = TextColumn("{task.description}", markup=False)
+                    columns = text, BarColumn(), MofNCompleteColumn()
                     bars.append(shown.enter_context(Progress(*columns, TimeRemainingColumn(), transient=True)))
-                    bars[0].add_task("edit", total=due)
+                    bars[0].add_task(f"Editing frames: {self.prompt}", total=due)
                 for bar in bars:
                     bar.update(bar.task_ids[0], completed=done)
 
@@ -249,6 +256,14 @@ class StyleTraining:
                 "edit frames of the clip's images/ folder that are not held out for evaluation, and those of the "
                 "schedule's first round."
             )
+
+    def keep_record(self, record: EditRecord) -> None:
+        """Note a batch of edits, and what the next will follow."""
+        if self.follower is not None:
+            anchors = self.follower.followed(self.prompt)
+            if anchors:
+                save_anchors(self.frames.kept.folder, anchors)
+        self.frames.keep_record(record)
 
     @property
     def is_round_next(self) -> bool:

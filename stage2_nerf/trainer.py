@@ -24,6 +24,7 @@ from stage2_nerf.optimizer import FittingOptimizers
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from stage2_nerf.several_processes import join_processes
 from stage2_nerf.sizes import Size, apply_size, resolve_size
+from tracking.console import say
 from tracking.errors import ResumableError, UserError, one_sentence_for_user_errors, writing_failed
 from tracking.track import find_or_track
 
@@ -122,7 +123,7 @@ class PortraitEditTrainerConfig(TrainerConfig):
                 ExternalEditor(pipeline.editor.external, clip).check(prompt)
         warning = require_enough(clip)
         if warning:
-            CONSOLE.print(f"[bold yellow]Warning:[/bold yellow] {warning}", soft_wrap=True)
+            say(CONSOLE, f"Warning: {warning}", "yellow")
         pipeline.datamanager.data = clip.root.resolve()
         self.size = resolve_size(self.size, device)
         hurried = unstated(self, effort)

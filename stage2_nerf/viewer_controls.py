@@ -30,6 +30,7 @@ from nerfstudio.viewer.viewer_elements import (
 from torch import Tensor, nn
 
 from stage1_edit.prompts import EditPrompt
+from tracking.console import say
 from tracking.errors import UserError
 from tracking.regions import REGIONS
 
@@ -118,7 +119,7 @@ class EditControls(nn.Module):
             prompt.check()
             self._request(prompt)
         except UserError as error:
-            CONSOLE.print(f"In the viewer: {error}", soft_wrap=True, markup=False)
+            say(CONSOLE, f"In the viewer: {error}")
             self.notices.show("That cannot be", str(error), is_trouble=True)
         else:
             self.notices.show("Next", f"'{prompt}'")

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tracking.arkit_csv import write_arkit_csv
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.gltf_export import write_gltf
 
@@ -47,7 +48,7 @@ def main() -> None:
     config = tyro.cli(ExportConfig, prog="portrait-export", description=ExportConfig.__doc__)
     with one_sentence_for_user_errors():
         export_clip(config)
-    Console().print(f"Wrote {config.output}.", highlight=False, soft_wrap=True)
+    say(Console(), f"Wrote {config.output}.")
 
 
 if __name__ == "__main__":

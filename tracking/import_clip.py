@@ -24,6 +24,7 @@ from tracking.arkit_csv import read_arkit_csv
 from tracking.cameras import rigid_inverse
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import HeadTrack, SourceVideo, TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.face_linking import FaceLinkingConfig, FaceTrack, link_longest_face
 from tracking.foreign_clip import ForeignClip, read_description
@@ -289,11 +290,10 @@ def _run(
 ) -> None:
     imported = import_clip(source, clip, config)
     error = np.nanmedian(imported.track.reprojection_error)
-    Console().print(
+    say(
+        Console(),
         f"Wrote {clip}: {len(imported.frames)} of {len(imported.track.tracked)} frames, {imported.intrinsics.width} x "
         f"{imported.intrinsics.height} pixels, median reprojection error {error:.2f} pixels.",
-        highlight=False,
-        soft_wrap=True,
     )
 
 

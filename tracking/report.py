@@ -20,6 +20,7 @@ from tracking.capture_check import Finding, Verdict, check_capture
 from tracking.capture_measures import CaptureMeasures, frame_seconds, measure_capture
 from tracking.capture_statistics import sample_statistics
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.flag_words import words_for
 from tracking.frame_flags import FrameFlag, has_flag
@@ -285,7 +286,7 @@ def _run(clip: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CLIP
     Args:
         clip: The folder of a tracked clip.
     """
-    Console().print(f"Wrote {write_report(TrackedClip.load(clip))}", highlight=False, soft_wrap=True)
+    say(Console(), f"Wrote {write_report(TrackedClip.load(clip))}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tracking.capture_measures import chosen_part
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.frame_selection import clock, frame_times
@@ -102,7 +103,7 @@ def main() -> None:
         try:
             tyro.cli(_run, prog="portrait-track", description=DESCRIPTION)
         except KeyboardInterrupt:
-            Console(stderr=True).print("Interrupted: the same command goes on where this one stopped.")
+            say(Console(stderr=True), "Interrupted: the same command goes on where this one stopped.")
             raise SystemExit(INTERRUPTED) from None
 
 
@@ -117,7 +118,7 @@ def _run(
         clip: The folder to write.
     """
     tracked = track_video(video, clip, config)
-    Console().print("\n".join(summary(tracked, clip)), highlight=False, soft_wrap=True)
+    say(Console(), "\n".join(summary(tracked, clip)))
 
 
 def summary(tracked: TrackedClip, clip: Path) -> list[str]:

@@ -106,7 +106,7 @@ def test_a_network_is_planned_for_by_its_own_price() -> None:
         ("auto", "every frame once, before the first step; no network"),
         ("iterative", "every frame first, then 1 every 10 steps"),
         ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
-        ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.6, then 20 at noise level 0.3; 2,040 network"),
+        ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.8, then 20 at noise level 0.5; 2,520 network"),
     ],
 )
 def test_the_plan_is_told_in_one_line(name: str, words: str) -> None:

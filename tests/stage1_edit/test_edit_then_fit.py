@@ -27,9 +27,9 @@ def rounds_of(frames: int, price: Price | AsInstructPix2Pix, steps: int = 500, *
 
 def test_a_clip_of_250_frames_costs_a_twentieth_of_instruct_nerf2nerf() -> None:
     rounds = rounds_of(250, AsInstructPix2Pix())
-    assert [len(one.frames) for one in rounds] == [16, 48, 97]
-    assert [one.evaluations for one in rounds] == [16 * 60, 48 * 36, 97 * 18]
-    assert sum(one.evaluations for one in rounds) == 4434 <= 90_000 / 20
+    assert [len(one.frames) for one in rounds] == [16, 36, 58]
+    assert [one.evaluations for one in rounds] == [16 * 60, 36 * 48, 58 * 30]
+    assert sum(one.evaluations for one in rounds) == 4428 <= 90_000 / 20
 
 
 @pytest.mark.parametrize("frames", [1, 5, 60, 120, 10_000])
@@ -47,7 +47,7 @@ def test_no_plan_exceeds_the_budget_and_none_wastes_it(frames: int, price) -> No
 def test_every_round_edits_the_frames_of_the_one_before_again() -> None:
     order = [7, 3, 9, 1, 0, 2, 4, 5, 6, 8]
     rounds = plan_rounds(EditThenFitConfig(budget=600), order, 100, AsInstructPix2Pix())
-    assert [one.frames for one in rounds] == [(7, 3), (7, 3, 9, 1, 0, 2), tuple(order)]
+    assert [one.frames for one in rounds] == [(7, 3), (7, 3, 9, 1), (7, 3, 9, 1, 0, 2, 4)]
     assert [one.first_step for one in rounds] == [0, 40, 70]
 
 
@@ -66,7 +66,7 @@ def test_rounds_come_before_their_steps_and_nothing_in_between() -> None:
     assert [step for step, one in enumerate(due) if one.frames] == [0, 4, 7]
     found = [one for one in due if one.frames]
     assert [one.frames for one in found] == [one.frames for one in rounds]
-    assert [(one.noise_level, one.number) for one in found] == [(1.0, 0), (0.6, 1), (0.3, 2)]
+    assert [(one.noise_level, one.number) for one in found] == [(1.0, 0), (0.8, 1), (0.5, 2)]
     assert all(one.steps_by_level for one in found)
 
 
@@ -88,7 +88,7 @@ def test_a_round_that_was_interrupted_edits_only_what_is_left_of_it() -> None:
     schedule = EditThenFit(rounds, edited_in={0: 1, 1: 1, 2: 0})
     assert schedule.due().frames == (), "the first round was finished"
     due = [schedule.due() for _ in range(9)]
-    assert [one.frames for one in due if one.frames] == [(2, 3, 4, 5), (0, 1, 2, 3, 4, 5)]
+    assert [one.frames for one in due if one.frames] == [(2, 3), (0, 1, 2, 3, 4, 5)]
 
 
 def test_a_saving_point_is_told_before_each_round() -> None:

@@ -13,6 +13,7 @@ from stage1_edit.diffusion_editor import DiffusionEditor
 from stage1_edit.diffusion_weights import DiffusionModel
 from stage1_edit.frame_geometry import FrameGeometry, frame_geometry
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
+from stage1_edit.kept_anchors import load_anchors, save_anchors
 from stage1_edit.sdedit import SDEdit, SDEditConfig
 from stage1_edit.starting_noise import IndependentNoise, SharedNoise
 from stage1_edit.token_flow import TokenFlow, TokenFlowProcessor, most_similar, nearest_keyframes, sample_tokens
@@ -175,6 +176,30 @@ def test_anchors_are_sampled_along_in_later_batches(instruct, ask, strategy) -> 
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
     # The anchor alone; then twice one frame with it; three branches, three steps.
     assert editor.network_evaluations == 9 + 18 + 18
+
+
+@pytest.mark.parametrize("strategy", [CrossFrameAttention(), TokenFlow(IdentityCorrespondences())])
+def test_what_an_interrupted_run_followed_is_followed_again(instruct, ask, strategy, tmp_path) -> None:
+    """Stopped after the first batch of the second round, whose edits the anchors' next ones start from."""
+    first = [ask(side=64, picture=number, seed=number, frame=number) for number in range(3)]
+    # What was asked before draws on its generators, so everybody asks anew.
+    again = [lambda n=number: ask(side=64, picture=n, seed=9 + n, frame=n, noise_level=0.5) for number in range(3)]
+    editor = editor_with(instruct, strategy, anchors=2)
+    editor.edit(first)
+    editor.edit([again[0]()])
+    save_anchors(tmp_path, editor.followed(first[0].prompt))
+    expected = editor.edit([again[1](), again[2]()])
+    resumed = editor_with(instruct, strategy, anchors=2)
+    resumed.follow(load_anchors(tmp_path))
+    for one, other in zip(resumed.edit([again[1](), again[2]()]), expected, strict=True):
+        assert torch.equal(one, other)
+    assert not editor.followed(ask(text="a jade bust").prompt), "another prompt's edits follow nothing yet"
+    alone = editor_with(instruct, strategy, anchors=2).edit([again[1](), again[2]()])
+    assert not torch.equal(alone[0], expected[0])
+
+
+def test_where_nothing_was_followed_there_is_nothing_to_go_on_with(tmp_path) -> None:
+    assert load_anchors(tmp_path) == []
 
 
 def test_other_prompts_and_sizes_have_anchors_of_their_own(instruct, ask) -> None:
