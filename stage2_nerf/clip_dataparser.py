@@ -12,25 +12,31 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64, UInt8
 from nerfstudio.cameras.cameras import Cameras, CameraType
 from nerfstudio.data.dataparsers.base_dataparser import DataParser, DataParserConfig, DataparserOutputs
 from nerfstudio.data.scene_box import SceneBox
+from scipy.spatial import KDTree
 
 from stage2_nerf.clip_checks import require_sound
 from stage2_nerf.deformation import spread_displacements
+from stage2_nerf.near_side import MIDDLE
 from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, voxel_centres
-from stage2_nerf.proxy_shell import inside_shell, keep_near_shell, silhouettes
-from tracking.clip import TrackedClip
+from stage2_nerf.proxy_shell import OUTLINE_MARGIN, inside_shell, keep_near_shell, round_behind_outline, silhouettes
+from tracking.clip import Intrinsics, TrackedClip
 from tracking.errors import UserError
 from tracking.head_model import HeadModel
-from tracking.proxy_mesh import head_shell, torso_shell
+from tracking.proxy_mesh import FACE_POINTS, head_shell, torso_shell
 from tracking.regions import TORSO_LABELS, Label
 from tracking.track import find_or_track
 
 SCENE_UNITS_PER_CENTIMETRE = 0.1
 SHELL_MARGIN = 1.0
 """How far, in centimetres, head and torso may reach out of their shells."""
+FACE_MARGIN = 1.5
+"""How far from the tracked face, in centimetres, the head may be whatever else is said of its depth."""
+LEAST_TORSO = 10.0
+"""Height of a torso that the pictures hardly show, in centimetres."""
 
 
 @dataclass
@@ -149,16 +155,22 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
     covered = np.logical_or(
         *(silhouettes(*shell, np.linalg.inv(to_space), clip.intrinsics, size) for _, to_space, shell, _ in parts)
     )
+    labels = [clip.labels(int(frame)) for frame in seen]
     for part, camera_to_space, shell, thickness in parts:
         box = bounding_box(clip, seen, camera_to_space, shell[0], part)
         to_camera = np.linalg.inv(camera_to_space)
         points = voxel_centres(box, config.proxy_resolution)
         inside = inside_shell(points, *shell, SHELL_MARGIN)
-        near = keep_near_shell(points, inside, mattes, covered, to_camera, clip.intrinsics)
+        own = mattes * np.stack([cv2.resize(shows(part, one), size, interpolation=cv2.INTER_AREA) for one in labels])
+        near = keep_near_shell(points, inside, own, covered, to_camera, clip.intrinsics)
+        middle, margin = np.array(MIDDLE[part]) / scale, OUTLINE_MARGIN[part]
+        rounded = round_behind_outline(points, mattes, to_camera, clip.intrinsics, middle, margin)
+        if part == "head":
+            rounded |= KDTree(neutral[:FACE_POINTS]).query(points)[0] < FACE_MARGIN
         to_camera[:, :3, 3] *= scale
         resolution, surface = config.proxy_resolution, shell[0] * scale
         proxy = build_proxy(box * scale, resolution, surface, mattes, to_camera, clip.intrinsics, thickness * scale)
-        proxies[part] = replace(proxy, hull=proxy.hull & torch.from_numpy(near).view(proxy.hull.shape))
+        proxies[part] = replace(proxy, hull=proxy.hull & torch.from_numpy(near & rounded).view(proxy.hull.shape))
     displacement = spread_displacements(
         neutral * scale,
         model.expression_deltas * scale,
@@ -173,6 +185,13 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
     }
 
 
+def shows(part: str, labels: UInt8[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+    """1 where head or torso is seen, else 0. What has no label of its own, such as a hat or a hand, may be either's."""
+    of_torso = np.isin(labels, [int(label) for label in TORSO_LABELS])
+    of_part = of_torso if part == "torso" else ~of_torso & (labels != Label.BACKGROUND)
+    return (of_part | (labels == Label.OTHER)).astype(np.float32)
+
+
 def bounding_box(
     clip: TrackedClip,
     frames: Int64[np.ndarray, "seen"],
@@ -183,7 +202,7 @@ def bounding_box(
     """Lowest and highest corner, in centimetres, of what head or torso fills.
 
     Depth is the shell's. Width and height also hold the pixels labelled as the part, placed at the depth of the
-    space's origin, so that wide shoulders and long hair fit.
+    space's origin, so that wide shoulders and long hair fit. The torso ends where no picture shows more of it.
     """
     camera = clip.intrinsics
     low, high = [shell.min(0)], [shell.max(0)]
@@ -201,4 +220,15 @@ def bounding_box(
         points = points @ to_space[:3, :3].T + to_space[:3, 3]
         low.append(np.append(np.percentile(points[:, :2], 0.5, axis=0) - 1.5, np.inf))
         high.append(np.append(np.percentile(points[:, :2], 99.5, axis=0) + 1.5, -np.inf))
-    return np.stack([np.min(low, axis=0), np.max(high, axis=0)])
+    box = np.stack([np.min(low, axis=0), np.max(high, axis=0)])
+    if part == "torso":
+        lowest = min(lowest_shown(camera, to_space, box[0, 2]) for to_space in camera_to_space)
+        box[0, 1] = np.clip(lowest - 1.5, box[0, 1], box[1, 1] - LEAST_TORSO)
+    return box
+
+
+def lowest_shown(camera: Intrinsics, camera_to_space: Float[np.ndarray, "4 4"], back: float) -> float:
+    """Height at which the picture's lower edge is, as far from the camera as `back` is behind the space's origin."""
+    depth = -np.linalg.inv(camera_to_space)[2, 3] - back
+    edge = np.array([0.0, (camera.center_y - camera.height) / camera.focal_length, -1.0])
+    return float((camera_to_space[:3, :3] @ (depth * edge) + camera_to_space[:3, 3])[1])

@@ -17,7 +17,7 @@ MIDDLE = {"head": (0.0, 0.2, -0.4), "torso": (0.0, 0.0, 0.05)}
 """Of each part in its own space, in scene units: the skull's, and the torso's axis at its height."""
 STRETCH = {"head": (1.0, 1.0, 1.0), "torso": (0.48, 0.0, 1.0)}
 """What makes a ball of each part: half depth over half size along x, y and z. The torso goes on downwards."""
-MARGIN = 0.1
+MARGIN = 0.25
 """How far behind the plane there may still be something, in scene units, when the camera is far to the side."""
 MARGIN_IN_FRONT = 1.6
 """The same as the camera leaves the filmed view: nothing of the shells is farther behind it."""

@@ -1,11 +1,12 @@
 """The proxy of a person on voxel grids: where the mattes allow anything, and where the tracked mesh expects it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -28,6 +29,45 @@ def voxel_centres(box: Float[np.ndarray, "2 3"], resolution: int) -> Float[np.nd
     return np.stack([x, y, z], axis=-1).reshape(-1, 3)
 
 
+@dataclass
+class SeenPoints:
+    """The points that one frame sees."""
+
+    seen: Bool[np.ndarray, "points"]
+    """Which of them are before the camera and within its picture."""
+    row: Int64[np.ndarray, "seen"]
+    """Of those, in a picture of the size that was asked for."""
+    column: Int64[np.ndarray, "seen"]
+    depth: Float[np.ndarray, "seen"]
+    """Along the camera's axis, in the points' unit."""
+
+
+def seen_points(
+    points: Float[np.ndarray, "points 3"],
+    space_to_camera: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+    size: tuple[int, int],
+) -> Iterator[SeenPoints]:
+    """Where each frame sees points.
+
+    Args:
+        points: in the space that the cameras see.
+        space_to_camera: OpenGL cameras.
+        intrinsics: of the frames.
+        size: width and height of the pictures asked for, which may be smaller than the frames.
+    """
+    width, height = size
+    scale = width / intrinsics.width
+    for transform in space_to_camera:
+        camera = points @ transform[:3, :3].T + transform[:3, 3]
+        depth = np.maximum(-camera[:, 2], 1e-6)
+        x = (intrinsics.focal_length * camera[:, 0] / depth + intrinsics.center_x) * scale
+        y = (-intrinsics.focal_length * camera[:, 1] / depth + intrinsics.center_y) * scale
+        column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+        seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (camera[:, 2] < 0)
+        yield SeenPoints(seen, row[seen], column[seen], depth[seen])
+
+
 def carve_hull(
     points: Float[np.ndarray, "points 3"],
     mattes: Float32[np.ndarray, "frames height width"],
@@ -47,20 +87,14 @@ def carve_hull(
         margin: how far outside of the matte a point may still fall, as a share of its height.
     """
     height, width = mattes.shape[1:]
-    scale = width / intrinsics.width
     reach = max(1, round(margin * height))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     seen, held = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
-    for matte, transform in zip(mattes, space_to_camera, strict=True):
+    views = seen_points(points, space_to_camera, intrinsics, (width, height))
+    for matte, view in zip(mattes, views, strict=True):
         allowed = cv2.dilate((matte > 0.02).astype(np.uint8), kernel)
-        camera = points @ transform[:3, :3].T + transform[:3, 3]
-        depth = np.maximum(-camera[:, 2], 1e-6)
-        x = (intrinsics.focal_length * camera[:, 0] / depth + intrinsics.center_x) * scale
-        y = (-intrinsics.focal_length * camera[:, 1] / depth + intrinsics.center_y) * scale
-        column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (camera[:, 2] < 0)
-        seen += inside
-        held[inside] += allowed[row[inside], column[inside]]
+        seen += view.seen
+        held[view.seen] += allowed[view.row, view.column]
     return (held >= agreement * seen) & (seen > 0)
 
 

@@ -2,8 +2,9 @@
 
 A clip in which the head hardly turns carves next to no depth: before and behind every part of the person the mattes
 allow a fog that the filmed views cannot tell from a surface, and that smears as soon as the camera moves to the side.
-So depth comes from the shell: outside of it the person may only be where the filmed silhouette is wider than the
-shells', as with long hair, a hat or wide clothes.
+So depth comes from elsewhere. Outside of the shells a part may only be where it is seen to be wider than they are, as
+with long hair, a hat or wide clothes (`keep_near_shell`). A body is round: near its outline it is thin, and lies about
+the plane that the outline lies in (`round_behind_outline`).
 """
 
 import cv2
@@ -11,8 +12,13 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float, Float32, Int
 
-from stage2_nerf.proxy_grid import carve_hull
+from stage2_nerf.proxy_grid import carve_hull, seen_points
 from tracking.clip import Intrinsics
+
+ROUNDNESS = 12.0
+"""Radius, in centimetres, of the balls that head and torso are taken for near their outlines."""
+OUTLINE_MARGIN = {"head": 2.5, "torso": 5.0}
+"""How far before and behind its plane each part's outline may lie, in centimetres."""
 
 
 def inside_shell(
@@ -62,16 +68,58 @@ def keep_near_shell(
     intrinsics: Intrinsics,
     agreement: float = 0.15,
 ) -> Bool[np.ndarray, "points"]:
-    """Points inside the shell, and those seen in some frames where the person is but no shell.
+    """Points where a part of the person is seen: inside its shell, or beside all shells.
 
     Args:
-        points: in the space that the person is rigid in.
-        inside: whether each is inside the shell.
-        mattes: of some frames, in [0, 1].
+        points: in the space that the part is rigid in.
+        inside: whether each is inside the part's shell.
+        mattes: of some frames, in [0, 1]: where they show this part.
         covered: pixels of the same frames that any shell covers.
         space_to_camera: of the same frames; OpenGL cameras.
         intrinsics: of the frames.
-        agreement: share of the frames that see a point which must show the person there and no shell.
+        agreement: share of the frames that see a point which must show the part there.
     """
     beyond = np.where(covered, 0, mattes).astype(np.float32)
-    return inside | carve_hull(points, beyond, space_to_camera, intrinsics, agreement)
+    beside = carve_hull(points, beyond, space_to_camera, intrinsics, agreement)
+    return (inside | beside) & carve_hull(points, mattes, space_to_camera, intrinsics, agreement, margin=0.03)
+
+
+def round_behind_outline(
+    points: Float[np.ndarray, "points 3"],
+    mattes: Float32[np.ndarray, "frames height width"],
+    space_to_camera: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+    middle: Float[np.ndarray, "3"],
+    margin: float,
+    agreement: float = 0.5,
+) -> Bool[np.ndarray, "points"]:
+    """Points that are no farther from their outline's plane than a ball's surface would be.
+
+    A body bulges the more, the farther from its outline: as drawn outlines are inflated (Teddy, Igarashi et al. 1999),
+    but only as a bound. A ball's outline lies in the plane through its middle, across the view; a point seen at a
+    distance d inside of the outline of a ball of radius r is within sqrt(d (2 r - d)) of it.
+
+    Args:
+        points: in the space that the part is rigid in, in centimetres.
+        mattes: of some frames, in [0, 1]; the whole person's. A picture's edge is no outline.
+        space_to_camera: of the same frames; OpenGL cameras.
+        intrinsics: of the frames; the mattes may be smaller than its size.
+        middle: of the part.
+        margin: how far from its plane the outline itself may lie, in centimetres.
+        agreement: share of the frames that see a point which must allow it.
+    """
+    height, width = mattes.shape[1:]
+    seen, held = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
+    views = seen_points(points, space_to_camera, intrinsics, (width, height))
+    for matte, transform, view in zip(mattes, space_to_camera, views, strict=True):
+        distance = -(transform[2, :3] @ middle + transform[2, 3])
+        inside = np.pad((matte > 0.5).astype(np.uint8), 1, mode="edge")
+        from_outline = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        from_outline = (
+            from_outline[view.row, view.column] * distance * intrinsics.width / (intrinsics.focal_length * width)
+        )
+        from_outline = from_outline.clip(max=ROUNDNESS)
+        bulge = np.sqrt(from_outline * (2 * ROUNDNESS - from_outline))
+        seen += view.seen
+        held[view.seen] += np.abs(view.depth - distance) < margin + bulge
+    return held >= agreement * seen

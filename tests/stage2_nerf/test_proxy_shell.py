@@ -3,7 +3,7 @@
 import numpy as np
 import trimesh
 
-from stage2_nerf.proxy_shell import inside_shell, keep_near_shell, silhouettes
+from stage2_nerf.proxy_shell import ROUNDNESS, inside_shell, keep_near_shell, round_behind_outline, silhouettes
 from tracking.clip import Intrinsics
 
 CAMERA = Intrinsics(focal_length=100.0, center_x=50.0, center_y=40.0, width=100, height=80)
@@ -40,3 +40,52 @@ def test_outside_of_the_shell_only_what_the_shell_does_not_cover_is_kept():
     kept = keep_near_shell(points, inside, matte, covered, AHEAD[None], CAMERA)
     # Before and behind the ball nothing is kept; beside it the matte says that there is more.
     assert kept.tolist() == [True, False, False, True, True, False]
+
+
+def test_what_shows_another_part_is_none_of_this_one_even_within_the_shell():
+    points = np.array([[-0.5, 0, 0], [0.5, 0, 0], [-2.0, 0, 0], [2.0, 0, 0]])
+    inside = np.array([True, True, False, False])
+    covered = silhouettes(BALL.vertices, BALL.faces, AHEAD[None], CAMERA, (100, 80))
+    matte = np.zeros((1, 80, 100), np.float32)
+    matte[0, 20:60, 20:50] = 1
+    # To the right of the middle the other part is seen: inside of the shell as beside it.
+    assert keep_near_shell(points, inside, matte, covered, AHEAD[None], CAMERA).tolist() == [True, False, True, False]
+
+
+def ball(radius, distance):
+    """The matte of a large ball, and the camera that sees its middle at a distance."""
+    away = np.eye(4)
+    away[2, 3] = -distance
+    vertices = BALL.vertices * radius / np.linalg.norm(BALL.vertices, axis=1, keepdims=True)
+    return silhouettes(vertices, BALL.faces, away[None], CAMERA, (100, 80)).astype(np.float32), away[None]
+
+
+def test_a_ball_is_within_its_own_bound_and_a_fog_along_its_outline_is_not():
+    # From afar, so that its outline lies in the plane through its middle.
+    matte, camera = ball(ROUNDNESS, 60.0)
+    surface = BALL.vertices / np.linalg.norm(BALL.vertices, axis=1, keepdims=True) * ROUNDNESS
+    middle = np.zeros(3)
+    # Pixels are as wide as 0.6 cm, and rays are not quite parallel.
+    assert round_behind_outline(surface * 0.97, matte, camera, CAMERA, middle, 2.0).all()
+    outline = np.array([[0.95 * ROUNDNESS, 0, depth] for depth in (-9.0, -3.0, 3.0, 9.0)])
+    kept = round_behind_outline(outline, matte, camera, CAMERA, middle, 1.0)
+    assert kept.tolist() == [False, True, True, False]
+
+
+def test_the_pictures_edge_is_no_outline():
+    matte = np.zeros((1, 80, 100), np.float32)
+    matte[0, 20:, 30:70] = 1
+    away = np.eye(4)
+    away[2, 3] = -60
+    # Near the lower edge, far from the outline: half as deep as the person is wide. Near the upper outline: thin.
+    points = np.array([[0, -22.0, 8.0], [0, 11.5, 8.0]])
+    assert round_behind_outline(points, matte, away[None], CAMERA, np.zeros(3), 1.0).tolist() == [True, False]
+
+
+def test_the_plane_of_an_outline_turns_with_the_view():
+    matte, camera = ball(ROUNDNESS, 60.0)
+    turn = np.eye(4)
+    turn[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
+    point = np.array([[0.95 * ROUNDNESS, 0, 5.5]])
+    assert not round_behind_outline(point, matte, camera, CAMERA, np.zeros(3), 1.0).any()
+    assert round_behind_outline(point, matte, camera @ turn, CAMERA, np.zeros(3), 1.0).all()
