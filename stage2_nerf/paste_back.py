@@ -21,6 +21,9 @@ LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 LEAST_OPACITY = 0.02
 """Opacities below this are taken for none: the field's fog must not touch the background."""
 
+REACH = 0.03
+"""How far from the matte the avatar may stand out, as a share of the crop's height."""
+
 FADE = 0.04
 """Width of the margin inside of the crop, as a share of its shorter side."""
 
@@ -60,14 +63,12 @@ class CropSurroundings:
 def clean_alpha(
     alpha: Float32[np.ndarray, "height width"], matte: Float32[np.ndarray, "height width"] | None
 ) -> Float32[np.ndarray, "height width"]:
-    """Opacity without fog: none below a threshold, nor further from a matte that is given than 5 % of the height."""
+    """Opacity without fog: none below a threshold; outside of a matte that is given it fades away within `REACH`."""
     clean = np.clip((alpha - LEAST_OPACITY) / (1 - 2 * LEAST_OPACITY), 0, 1)
     if matte is None:
         return clean
-    reach = max(1, round(0.05 * alpha.shape[0]))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    near = cv2.dilate((matte > 0).astype(np.uint8), kernel)
-    return clean * near
+    distance = cv2.distanceTransform((matte == 0).astype(np.uint8), cv2.DIST_L2, 5)
+    return clean * np.clip(1 - distance / (REACH * alpha.shape[0]), 0, 1)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from stage2_nerf.paste_back import (
     FADE,
     LEAST_OPACITY,
     LUMINANCE,
+    REACH,
     CropSurroundings,
     RenderedCrop,
     paste_back,
@@ -20,8 +21,6 @@ from stage2_nerf.paste_back import (
 HEIGHT, WIDTH = 40, 48
 WHOLE = (0, 0, WIDTH, HEIGHT)
 PERSON = (slice(10, 40), slice(14, 34))
-REACH = round(0.05 * HEIGHT)
-"""How far from the person the avatar may stand out, in pixels."""
 
 
 def random_picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -81,20 +80,26 @@ def test_fog_does_not_touch_the_background() -> None:
     """Neither where it is thin, nor where it is dense but far from the person."""
     frame = random_frame()
     fog = plane(0.9 * LEAST_OPACITY)
-    fog[:, : PERSON[1].start - REACH - 1] = 0.8
+    fog[:, : PERSON[1].start - round(REACH * HEIGHT) - 1] = 0.8
     rendered = RenderedCrop(random_picture(1) * fog[..., None], random_picture(2) * fog[..., None], fog)
     result = paste_back(frame, WHOLE, rendered, surroundings(), 1.0)
     np.testing.assert_array_equal(result[plane() == 0], frame[plane() == 0])
 
 
-def test_an_avatar_that_stands_out_covers_the_background() -> None:
-    """A hat, say: within reach of the person, the avatar shows where the person was not."""
-    colour = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
-    alpha = plane()
-    alpha[PERSON[0].start - REACH : PERSON[0].start, 20:30] = 1
-    rendered = RenderedCrop(colour * alpha[..., None], colour * alpha[..., None], alpha)
-    result = paste_back(random_frame(), WHOLE, rendered, surroundings(), 0.0)
-    np.testing.assert_array_equal(result[alpha == 1], 128)
+def test_an_avatar_that_stands_out_fades_into_the_background() -> None:
+    """Beyond the person's outline, within reach of it: the farther out, the less of it shows."""
+    height, width = 200, 100
+    person = np.zeros((height, width), np.float32)
+    person[100:] = 1
+    alpha = np.ones_like(person)
+    colour = np.full((height, width, 3), 0.5, np.float32)
+    frame = np.zeros((height, width, 3), np.uint8)
+    around = CropSurroundings(person, np.zeros_like(colour), np.ones_like(person), frame)
+    result = paste_back(frame, (0, 0, width, height), RenderedCrop(colour, colour, alpha), around, 0.0)
+    outside = np.arange(100, 0, -1)
+    shown = 0.5 * np.clip(1 - outside / (REACH * height), 0, 1)
+    np.testing.assert_allclose(result[:100, 50, 0], 255 * shown, atol=0.51 + 255 * 0.5 * 0.02)
+    np.testing.assert_array_equal(result[100:], 128)
 
 
 def test_an_opaque_avatar_without_detail_is_its_own_colour() -> None:
