@@ -148,9 +148,14 @@ def seen_background(
     Returns:
         Exactly the film where the matte is 0, and the guess where it is 1.
     """
-    told = (filmed - matte * person) / np.maximum(1 - matte, 0.05)
-    told = np.clip(told, np.minimum(filmed, guess), np.maximum(filmed, guess))
-    return np.where(matte == 0, filmed, guess + (1 - matte) ** 2 * (told - guess))
+    background = np.where(matte == 0, filmed, guess)
+    # Few pixels are soft, and pictures may be large.
+    rows, columns = np.nonzero((matte[..., 0] > 0) & (matte[..., 0] < 1))
+    share, seen, guessed = matte[rows, columns], filmed[rows, columns], guess[rows, columns]
+    told = (seen - share * person[rows, columns]) / np.maximum(1 - share, 0.05)
+    told = np.clip(told, np.minimum(seen, guessed), np.maximum(seen, guessed))
+    background[rows, columns] = guessed + (1 - share) ** 2 * (told - guessed)
+    return background
 
 
 def paste_back(
