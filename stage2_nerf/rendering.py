@@ -54,7 +54,7 @@ def render_video(config: RenderConfig) -> Path:
     if driver is not None:
         motion = DrivenMotion(clip, driver, config.driven, change)
         if motion.limited is not None and motion.limited.share > 0:
-            CONSOLE.print(motion.limited.in_words, soft_wrap=True)
+            say(CONSOLE, motion.limited.in_words)
     elif path is not None:
         motion = PathMotion(clip, reader, change, path)
     else:
