@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from tracking.cameras import project
 from tracking.clip import Intrinsics
 
 
@@ -60,12 +61,11 @@ def seen_points(
     scale = width / intrinsics.width
     for transform in space_to_camera:
         camera = points @ transform[:3, :3].T + transform[:3, 3]
-        depth = np.maximum(-camera[:, 2], 1e-6)
-        x = (intrinsics.focal_length * camera[:, 0] / depth + intrinsics.center_x) * scale
-        y = (-intrinsics.focal_length * camera[:, 1] / depth + intrinsics.center_y) * scale
-        column, row = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (camera[:, 2] < 0)
-        yield SeenPoints(seen, row[seen], column[seen], depth[seen])
+        is_before = camera[:, 2] < 0
+        camera[:, 2] = np.minimum(camera[:, 2], -1e-6)
+        column, row = np.floor(project(camera, intrinsics) * scale).astype(np.int64).T
+        seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & is_before
+        yield SeenPoints(seen, row[seen], column[seen], -camera[seen, 2])
 
 
 def carve_hull(
