@@ -56,7 +56,7 @@ class BlendedGridsModel(BaselineAvatar):
         """Build the field over the person's box."""
         super().populate_modules()
         metadata: dict[str, Any] = self.kwargs["metadata"]
-        self.track = ExpressionTrack(metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"])
+        self.track = ExpressionTrack.of(metadata)
         box = whole_person_box(metadata["head_proxy"], metadata["torso_proxy"], metadata["head_to_torso"])
         self.register_buffer("box", box)
         codes = self.track.expression_codes

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.data.datamanagers.base_datamanager import VanillaDataManager, VanillaDataManagerConfig
 from nerfstudio.data.dataparsers.base_dataparser import DataparserOutputs
 from nerfstudio.data.datasets.base_dataset import InputDataset
@@ -23,6 +24,7 @@ from stage2_nerf.frame_cache import open_frames
 from stage2_nerf.frame_columns import FrameColumn
 from stage2_nerf.frame_store import FrameStore
 from stage2_nerf.losses import over
+from stage2_nerf.part_exchange import PartExchange
 from stage2_nerf.pixel_sampler import FrameTurns, PortraitPixelSampler, PortraitPixelSamplerConfig, frame_weights
 from tracking.background import local_background
 from tracking.clip import TrackedClip
@@ -122,7 +124,15 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         expressions = torch.from_numpy(track.expression[self.frame_numbers]).float()
         flags, names = track.flags[self.frame_numbers], track.expression_names
         sampler.frame_weights = frame_weights(sampler.config, expressions, flags, names)
+        sampler.exchange = PartExchange(self.train_dataset.metadata["clip"], self.frame_numbers)
         self.train_ray_generator = RayGenerator(self.train_dataset.cameras.to(self.device))
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict[str, Any]]:
+        """A step's rays and what they should see; rays that wear parts of other frames' expressions are told so."""
+        rays, batch = super().next_train(step)
+        if "worn" in batch:
+            rays.metadata["worn"] = batch.pop("worn").to(self.device)
+        return rays, batch
 
     def setup_eval(self) -> None:
         """Set up what evaluation rays and pictures come from; pictures are decoded when they are asked for."""
@@ -205,6 +215,10 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
     def favour(self, region: str) -> None:
         """Draw mostly from the only region of the person that is being edited; from all of it for `person`."""
         self.train_pixel_sampler.favour(region)
+
+    def exchange_no_expressions(self) -> None:
+        """Let every frame wear its own expression alone from now on: the avatar is learned, and a style has none."""
+        self.train_pixel_sampler.exchange = None
 
     def draw_in_turns(self, turns: FrameTurns | None) -> None:
         """Draw frames in turns; anew for every batch where none are given."""

@@ -3,11 +3,16 @@
 The table travels in the checkpoint as buffers. What a frame's rays need is resolved once per distinct frame.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from stage2_nerf.face_parts import face_parts
+from stage2_nerf.part_exchange import worn
 
 
 @dataclass
@@ -83,12 +88,14 @@ class ExpressionTrack(nn.Module):
     expression_codes: Tensor
     head_to_torso: Tensor
     mean_head_to_torso: Tensor
+    face_parts: Tensor
 
     def __init__(
         self,
         frame_times: Float[Tensor, "frames"],
         expression_codes: Float[Tensor, "frames expressions"],
         head_to_torso: Float[Tensor, "frames 4 4"],
+        face_parts: Bool[Tensor, "parts expressions"],
     ) -> None:
         """Hold a clip's table.
 
@@ -96,14 +103,22 @@ class ExpressionTrack(nn.Module):
             frame_times: when each frame is shown, increasing, 0 at the clip's start and 1 at its end.
             expression_codes: each frame's named expressions.
             head_to_torso: each frame's rigid transform, in scene units.
+            face_parts: which expressions are which part's of the face (`face_parts`).
         """
         super().__init__()
+        self.register_buffer("face_parts", face_parts, persistent=False)
         self.register_buffer("frame_times", frame_times)
         self.register_buffer("expression_codes", expression_codes)
         self.register_buffer("head_to_torso", head_to_torso)
         mean = head_to_torso.mean(0)
         mean[:3, :3] = to_rotation(mean[:3, :3])
         self.register_buffer("mean_head_to_torso", mean)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "ExpressionTrack":
+        """The table of a clip that the dataparser has read."""
+        parts = face_parts(metadata["clip"].track.expression_names)
+        return cls(metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"], parts)
 
     def at(
         self, times: Float[Tensor, "moments"]
@@ -122,6 +137,7 @@ class ExpressionTrack(nn.Module):
         times: Float[Tensor, "rays 1"] | None,
         expression: Float[Tensor, "rays expressions"] | None,
         rays: int,
+        exchanged: Float[Tensor, "rays 2"] | None = None,
     ) -> FrameStates:
         """What each ray looks at: its own expression if it carries one, else its time's, else the clip's mean.
 
@@ -129,6 +145,8 @@ class ExpressionTrack(nn.Module):
             times: each ray's time, where the camera has one.
             expression: each ray's own expression code, where somebody drives the avatar.
             rays: how many rays there are.
+            exchanged: in training, which part of the face wears the expression of which other time
+                (`part_exchange.Exchange`).
         """
         device = self.frame_times.device
         if times is None and expression is None:
@@ -137,6 +155,11 @@ class ExpressionTrack(nn.Module):
             zeros = torch.zeros(rays, dtype=torch.long, device=device)
             return FrameStates(zeros, mean, self.mean_head_to_torso[None], middle, has_time=False)
         key = torch.full((rays,), 0.5, device=device) if times is None else times[:, 0]
+        if exchanged is not None:
+            rows, frame = torch.unique(torch.cat([key[:, None], exchanged], dim=1), dim=0, return_inverse=True)
+            expression, poses = self.at(rows[:, 0])
+            expression = worn(expression, self.at(rows[:, 2])[0], rows[:, 1].long(), self.face_parts)
+            return FrameStates(frame, expression, poses, rows[:, 0])
         if expression is None:
             moments, frame = torch.unique(key, return_inverse=True)
             return FrameStates(frame, *self.at(moments), moments)

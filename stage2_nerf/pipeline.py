@@ -220,6 +220,7 @@ class PortraitEditPipeline(VanillaPipeline):
         assert name is not None, "the reconstruction is the first phase"
         prompt = self.styles[name]
         self.datamanager.train_pixel_sampler.forget()
+        self.datamanager.exchange_no_expressions()
         say(CONSOLE, f"Editing: {prompt}", "bold")
         editing: tuple[FrameEditor, EditedFrames] | None = None
         if is_first():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stage2_nerf.error_map import ErrorMap
 from stage2_nerf.face_parts import LIDS
+from stage2_nerf.part_exchange import PartExchange
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import REGIONS, Label
 
@@ -45,6 +46,9 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     outside_region_weight: float = 0.05
     """How likely a pixel outside of the only region that a prompt edits is drawn, against what it would be otherwise:
     little is to be learned there, but that nothing changes."""
+    exchanged_share: float = 0.25
+    """Share of each batch's frames that wear a part of another frame's expression, where that changes nothing
+    (`part_exchange`); 0 exchanges none."""
     error_share: float = 0.3
     """Share of each pixel's and each frame's likelihood that follows the error last seen there; 0 looks at none."""
 
@@ -65,6 +69,8 @@ class PortraitPixelSampler(PixelSampler):
         """Whose turn it is, where frames are drawn in turns; none where each batch's are drawn anew."""
         self.frame_weights: Float[Tensor, "rows"] | None = None
         """How likely each row of the batch is drawn; all alike where none is given."""
+        self.exchange: PartExchange | None = None
+        """Lets frames wear parts of other frames' expressions; all wear their own where none is given."""
         self.error_map: ErrorMap | None = None
         """Errors that the batches' rays found; none before any were told."""
         self.drawn: Int[Tensor, "3 rays"] | None = None
@@ -87,7 +93,8 @@ class PortraitPixelSampler(PixelSampler):
         chosen = torch.multinomial(likely, number) if self.turns is None else self.turns.next(rows, likely, number)
         frames = rows[chosen]
         candidates = 4 * self.num_rays_per_batch
-        row = frames[torch.randint(len(frames), (candidates,))]
+        position = torch.randint(len(frames), (candidates,))
+        row = frames[position]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
         matte = image_batch["matte"][row, y, x, 0]
         label = image_batch["labels"][row, y, x, 0].long()
@@ -98,12 +105,18 @@ class PortraitPixelSampler(PixelSampler):
             weight = weight * torch.where(self.region_labels[label], 1.0, self.config.outside_region_weight)
         if self.error_map is not None:
             weight = weight * self.by_error(self.error_map.around(row, y, x))
+        worn = None
+        if self.exchange is not None:
+            worn = self.exchange.draw(frames, round(self.config.exchanged_share * len(frames)))
+            weight = weight * self.exchange.unchanged(row, y, x, label, matte, worn.part[position])
         kept = torch.multinomial(weight, self.num_rays_per_batch)
         # Neighbouring pixels follow each other: what they look up is still in the processor's cache.
         kept = kept[torch.argsort((row[kept] * height + y[kept]) * width + x[kept])]
-        row, y, x = row[kept], y[kept], x[kept]
+        row, y, x, position = row[kept], y[kept], x[kept], position[kept]
         batch = {key: value[row, y, x] for key, value in image_batch.items() if key != "image_idx"}
         batch["indices"] = torch.stack([image_batch["image_idx"][row], y, x], dim=-1)
+        if worn is not None:
+            batch["worn"] = worn.of_rays(position)
         self.drawn, self.shape = torch.stack([row, y, x]), (count, height, width)
         return batch
 

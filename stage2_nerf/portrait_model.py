@@ -23,7 +23,6 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
-from stage2_nerf.face_parts import face_parts
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
 from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss
@@ -84,14 +83,13 @@ class PortraitModel(Model):
         """Build the fields from what the dataparser hands over in `metadata`."""
         super().populate_modules()
         metadata: dict[str, Any] = self.kwargs["metadata"]
-        self.track = ExpressionTrack(metadata["frame_times"], metadata["expression_codes"], metadata["head_to_torso"])
+        self.track = ExpressionTrack.of(metadata)
         head_poses = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso)
         training_times = torch.from_numpy(metadata["clip"].times[metadata["frames"]]).float()
         self.refinement = FrameRefinement(training_times, self.config.head.code_size)
         head, torso = metadata["head_proxy"], metadata["torso_proxy"]
-        displacement = metadata["expression_displacement"]
-        parts = face_parts(metadata["clip"].track.expression_names)
-        self.head_field = CanonicalField(self.config.head, head.box, self.track.expression_codes, displacement, parts)
+        expressions, moved = self.track.expression_codes, metadata["expression_displacement"]
+        self.head_field = CanonicalField(self.config.head, head.box, expressions, moved, self.track.face_parts)
         self.torso_field = CanonicalField(self.config.torso, torso.box, head_poses, None)
         self.head_sampler = ProxySampler(self.config.sampler, head.hull, head.density)
         self.torso_sampler = ProxySampler(self.config.sampler, torso.hull, torso.density)
@@ -199,7 +197,8 @@ class PortraitModel(Model):
             `rgb`, the same over the configured background; `depth` in scene units; outside of training also
             `original_foreground`, the foreground without any style.
         """
-        states = self.track.resolve(ray_bundle.times, ray_bundle.metadata.get("expression"), len(ray_bundle))
+        told = ray_bundle.metadata
+        states = self.track.resolve(ray_bundle.times, told.get("expression"), len(ray_bundle), told.get("worn"))
         return self.trace(ray_bundle.origins, ray_bundle.directions, states)
 
     def trace(

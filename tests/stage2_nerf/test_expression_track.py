@@ -6,6 +6,9 @@ from torch.testing import assert_close
 
 from stage2_nerf.expression_track import ExpressionTrack, pose_vectors, principal_directions, rotation_vectors
 
+PARTS = torch.tensor([[True, False, False, False, False, False, True], [False, True, True, False, False, False, False]])
+PARTS = torch.cat([PARTS, ~PARTS.any(0, keepdim=True)])
+
 
 def transforms(count):
     result = torch.eye(4).repeat(count, 1, 1)
@@ -18,7 +21,7 @@ def transforms(count):
 
 def track():
     torch.manual_seed(0)
-    return ExpressionTrack(torch.tensor([0.0, 0.1, 0.25, 0.5, 1.0]), torch.rand(5, 7), transforms(5))
+    return ExpressionTrack(torch.tensor([0.0, 0.1, 0.25, 0.5, 1.0]), torch.rand(5, 7), transforms(5), PARTS)
 
 
 def test_at_a_frames_time_is_that_frames_own():
