@@ -113,18 +113,32 @@ def person_layer(
     else:
         background = np.where(matte == 0, filmed, background)
     if detail > 0:
-        unedited = unedited + (1 - alpha) * background
-        before, after = brightness(unedited), brightness(colour + (1 - alpha) * background)
-        missing = brightness(filmed) - before
-        # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on
-        # hair made bright it would flicker more than the film does.
-        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
+        behind = (1 - alpha) * background
+        missing = fine_brightness(filmed, unedited + behind, colour + behind)
         shown = np.minimum(matte, alpha)
         if surroundings.lasting is not None:
             shown = shown * enlarger.mask(surroundings.lasting)[..., None]
-        colour = colour + (detail * missing * contrast)[..., None] * shown
+        colour = colour + (detail * missing)[..., None] * shown
     region = enlarger.mask(surroundings.region)[..., None]
     return PersonLayer(colour, alpha, background, np.where((alpha > 0) | (matte > 0), region, 0))
+
+
+def fine_brightness(
+    filmed: Float32[np.ndarray, "height width 3"],
+    unedited: Float32[np.ndarray, "height width 3"],
+    edited: Float32[np.ndarray, "height width 3"],
+) -> Float32[np.ndarray, "height width"]:
+    """What the film shows and the unedited avatar lacks, as strong as the edited one should show it.
+
+    Args:
+        filmed: the frame.
+        unedited: the avatar's picture of it without any style, over the background.
+        edited: the same in the style that is shown.
+    """
+    before, after = brightness(unedited), brightness(edited)
+    # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on hair
+    # made bright it would flicker more than the film does.
+    return (brightness(filmed) - before) * np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
 
 
 def seen_background(
