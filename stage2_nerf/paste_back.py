@@ -107,11 +107,11 @@ def person_layer(
     colour = enlarger.colours(rendered.foreground * gain) * sharpen
     filmed = source.astype(np.float32) / 255
     unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen
-    background = enlarger.colours(surroundings.background)
+    background = np.where(matte == 0, filmed, enlarger.colours(surroundings.background))
     if surroundings.is_filmed_view:
-        background = seen_background(filmed, matte, unedited / np.maximum(alpha, 0.05), background)
-    else:
-        background = np.where(matte == 0, filmed, background)
+        soft = np.nonzero((matte[..., 0] > 0) & (matte[..., 0] < 1))
+        person = unedited[soft] / np.maximum(alpha[soft], 0.05)
+        background[soft] = seen_background(filmed[soft], matte[soft], person, background[soft])
     if detail > 0:
         behind = (1 - alpha) * background
         missing = fine_brightness(filmed, unedited + behind, colour + behind)
@@ -142,11 +142,11 @@ def fine_brightness(
 
 
 def seen_background(
-    filmed: Float32[np.ndarray, "height width 3"],
-    matte: Float32[np.ndarray, "height width 1"],
-    person: Float32[np.ndarray, "height width 3"],
-    guess: Float32[np.ndarray, "height width 3"],
-) -> Float32[np.ndarray, "height width 3"]:
+    filmed: Float32[np.ndarray, "pixels 3"],
+    matte: Float32[np.ndarray, "pixels 1"],
+    person: Float32[np.ndarray, "pixels 3"],
+    guess: Float32[np.ndarray, "pixels 3"],
+) -> Float32[np.ndarray, "pixels 3"]:
     """What is behind the person, as far as the film shows it where the person covers it in part. In [0, 1].
 
     A filmed pixel is `matte * person + (1 - matte) * background`, which tells the background where the matte is small:
@@ -154,7 +154,7 @@ def seen_background(
     matte)`. What is told is kept between the filmed and the guessed colour, lest such errors become bright specks.
 
     Args:
-        filmed: the frame.
+        filmed: pixels of the frame; few are soft, and pictures may be large, so only those need be given.
         matte: how much of each pixel was the person.
         person: the colour of the person there, not multiplied by the matte.
         guess: the background, from the plate or carried inwards from around the person.
@@ -162,14 +162,9 @@ def seen_background(
     Returns:
         Exactly the film where the matte is 0, and the guess where it is 1.
     """
-    background = np.where(matte == 0, filmed, guess)
-    # Few pixels are soft, and pictures may be large.
-    rows, columns = np.nonzero((matte[..., 0] > 0) & (matte[..., 0] < 1))
-    share, seen, guessed = matte[rows, columns], filmed[rows, columns], guess[rows, columns]
-    told = (seen - share * person[rows, columns]) / np.maximum(1 - share, 0.05)
-    told = np.clip(told, np.minimum(seen, guessed), np.maximum(seen, guessed))
-    background[rows, columns] = guessed + (1 - share) ** 2 * (told - guessed)
-    return background
+    told = (filmed - matte * person) / np.maximum(1 - matte, 0.05)
+    told = np.clip(told, np.minimum(filmed, guess), np.maximum(filmed, guess))
+    return np.where(matte == 0, filmed, guess + (1 - matte) ** 2 * (told - guess))
 
 
 def paste_back(
