@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from tracking.flow_look_up import Flow, look_up, origins
+
 Picture = UInt8[np.ndarray, "height width 3"]
-Flow = Float32[np.ndarray, "height width 2"]
 Mask = Bool[np.ndarray, "height width"]
 
 RETURNS_WITHIN = 1.0
@@ -52,17 +53,3 @@ def warp_difference(before: Picture, after: Picture, flow: Flow) -> Float32[np.n
     """Squared difference, mean over channels, of a frame and an earlier one carried onto it. Colours in [0, 1]."""
     carried = look_up(before.astype(np.float32) / 255, flow)
     return ((after.astype(np.float32) / 255 - carried) ** 2).mean(axis=-1)
-
-
-def look_up(
-    picture: Float32[np.ndarray, "height width channels"], flow: Flow
-) -> Float32[np.ndarray, "height width channels"]:
-    """The picture's values where the flow points, interpolated."""
-    return cv2.remap(picture, *origins(flow), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def origins(flow: Flow) -> tuple[Float32[np.ndarray, "height width"], Float32[np.ndarray, "height width"]]:
-    """The x and y that each pixel's flow points to."""
-    height, width = flow.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return x + flow[..., 0], y + flow[..., 1]

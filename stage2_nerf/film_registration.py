@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from tracking.flow_look_up import look_up
+
 NEIGHBOURHOOD = 0.012
 """Standard deviation of the averaging, as a share of the picture's height."""
 LONGEST = 0.02
@@ -68,15 +70,4 @@ def difference(
 
 def shifted(picture: np.ndarray, shift: Shift) -> np.ndarray:
     """A picture of any number of channels as the film shows it, interpolated (Keys 1981); it ends as its edge does."""
-    height, width = shift.shape[:2]
-    x = np.arange(width, dtype=np.float32) + shift[..., 0]
-    y = np.arange(height, dtype=np.float32)[:, None] + shift[..., 1]
-
-    def moved(channels: np.ndarray) -> np.ndarray:
-        return cv2.remap(np.ascontiguousarray(channels), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-
-    if picture.ndim == 2:
-        return moved(picture)
-    # OpenCV looks up four channels at most.
-    parts = [moved(picture[..., start : start + 3]) for start in range(0, picture.shape[-1], 3)]
-    return np.concatenate([part.reshape(height, width, -1) for part in parts], axis=-1)
+    return look_up(picture, shift, interpolation=cv2.INTER_CUBIC)

@@ -23,6 +23,7 @@ from stage2_nerf.orbit import orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.style_mix import StyleWeights, named
+from stage2_nerf.styles import kept_detail_of
 from tracking.background import local_background
 from tracking.cameras import rigid_inverse
 from tracking.clip import TrackedClip
@@ -79,6 +80,18 @@ class Moment:
 AS_FILMED = Moment()
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What is known of a frame at the clip's size: the avatar in some mixes of styles, and what it is put into."""
+
+    foregrounds: Sequence[Float32[np.ndarray, "height width 3"]]
+    """Premultiplied colour in every mix, in [0, 1]."""
+    original: Float32[np.ndarray, "height width 3"]
+    """The same without any style."""
+    alpha: Float32[np.ndarray, "height width"]
+    surroundings: CropSurroundings
+
+
 class FrameRenderer:
     """Renders frames of a clip with an avatar of it."""
 
@@ -120,26 +133,9 @@ class FrameRenderer:
         """
         if number not in self.row_of_frame:
             return [self._without_person(frame)] * len(looks)
-        row = self.row_of_frame[number]
-        mixes = [mix for look in looks for mix in look.mixes]
-        outputs = self._outputs(row, mixes, moment)
-        foregrounds = outputs["foregrounds"].cpu().numpy().astype(np.float32)
-        original, alpha = (
-            outputs[name].cpu().numpy().astype(np.float32) for name in ("original_foreground", "accumulation")
-        )
-        matte, image = self.clip.matte(number), self.clip.image(number)
-        labels = self.clip.labels(number)
-        background = local_background(image.astype(np.float32) / 255, matte, self.plate)
-        around = CropSurroundings(
-            matte, background, np.ones_like(matte), image, self.plate, is_filmed_view=moment.is_filmed_view
-        )
+        scene = self.scene(number, [mix for look in looks for mix in look.mixes], moment)
+        around, matte, labels = scene.surroundings, scene.surroundings.matte, self.clip.labels(number)
         detail = self.detail if moment.is_filmed_view else 0.0
-        if detail > 0 and moment.is_filmed:
-            unedited = original + (1 - alpha) * background
-            shift = shift_to_film(unedited, image, np.maximum(matte, alpha[..., 0]))
-            foregrounds, original, alpha = (
-                shifted(picture, shift).clip(0, 1) for picture in (foregrounds, original, alpha)
-            )
         if detail > 0 and not moment.is_filmed:
             # Another expression moves the face; hair and clothes look as they were filmed.
             lasting = [region_weights(labels, matte, region) for region in UNMOVED]
@@ -147,17 +143,59 @@ class FrameRenderer:
         pictures, start = [], 0
         for look in looks:
             stop = start + len(look.mixes)
-            parts = [foregrounds[..., 3 * index : 3 * index + 3] for index in range(start, stop)]
+            parts = scene.foregrounds[start:stop]
             start = stop
             shares = [region_share(mix, region, labels, matte) for region, mix in regions_of(look)]
             foreground, editable = mixed_by_region(parts, shares)
             if not moment.is_filmed_view:
                 # Labels and matte belong to the filmed view.
                 editable = np.ones_like(matte)
-            rendered = RenderedCrop(foreground, original, alpha[..., 0])
-            here = replace(around, region=editable)
+            rendered = RenderedCrop(foreground, scene.original, scene.alpha)
+            here = replace(around, region=editable, lasting=self._lasting(around.lasting, look, shares))
             pictures.append(paste_back(frame, self.clip.source.crop, rendered, here, detail, self.backdrop))
         return pictures
+
+    def _lasting(
+        self,
+        lasting: Float32[np.ndarray, "height width"] | None,
+        look: Look,
+        shares: Sequence[Float32[np.ndarray, "height width"]],
+    ) -> Float32[np.ndarray, "height width"] | None:
+        """Where the source's fine brightness belongs to a look: no more of it than the look's edits keep."""
+        kept = [kept_detail_of(self.model.styles, named(mix)) for mix in look.mixes]
+        if min(kept) == 1:
+            return lasting
+        total = np.maximum(np.sum(shares, axis=0), 1e-6)
+        mixed = np.sum([share * one for share, one in zip(shares, kept, strict=True)], axis=0) / total
+        mixed = np.where(total > 1e-6, mixed, 1).astype(np.float32)
+        return mixed if lasting is None else mixed * lasting
+
+    def scene(self, number: int, mixes: Sequence[StyleWeights], moment: Moment = AS_FILMED) -> Scene:
+        """The avatar in a tracked frame, laid onto the film where it is to show the film's detail and does as filmed.
+
+        Args:
+            number: the frame's number in the source.
+            mixes: mixes of styles to show; the original alone where there is none in a mix.
+            moment: what the avatar does there.
+        """
+        outputs = self._outputs(self.row_of_frame[number], mixes, moment)
+        foregrounds = outputs["foregrounds"].cpu().numpy().astype(np.float32)
+        original, alpha = (
+            outputs[name].cpu().numpy().astype(np.float32) for name in ("original_foreground", "accumulation")
+        )
+        matte, image = self.clip.matte(number), self.clip.image(number)
+        background = local_background(image.astype(np.float32) / 255, matte, self.plate)
+        if self.detail > 0 and moment.is_filmed:
+            unedited = original + (1 - alpha) * background
+            shift = shift_to_film(unedited, image, np.maximum(matte, alpha[..., 0]))
+            foregrounds, original, alpha = (
+                shifted(picture, shift).clip(0, 1) for picture in (foregrounds, original, alpha)
+            )
+        around = CropSurroundings(
+            matte, background, np.ones_like(matte), image, self.plate, is_filmed_view=moment.is_filmed_view
+        )
+        parts = [foregrounds[..., 3 * index : 3 * index + 3] for index in range(len(mixes))]
+        return Scene(parts, original, alpha[..., 0], around)
 
     def _outputs(self, row: int, mixes: Sequence[StyleWeights], moment: Moment) -> dict[str, Tensor]:
         camera = self.cameras[row : row + 1]

@@ -107,32 +107,46 @@ def person_layer(
     colour = enlarger.colours(rendered.foreground * gain) * sharpen
     filmed = source.astype(np.float32) / 255
     unedited = enlarger.colours(rendered.original_foreground * gain) * sharpen
-    background = enlarger.colours(surroundings.background)
+    background = np.where(matte == 0, filmed, enlarger.colours(surroundings.background))
     if surroundings.is_filmed_view:
-        background = seen_background(filmed, matte, unedited / np.maximum(alpha, 0.05), background)
-    else:
-        background = np.where(matte == 0, filmed, background)
+        soft = np.nonzero((matte[..., 0] > 0) & (matte[..., 0] < 1))
+        person = unedited[soft] / np.maximum(alpha[soft], 0.05)
+        background[soft] = seen_background(filmed[soft], matte[soft], person, background[soft])
     if detail > 0:
-        unedited = unedited + (1 - alpha) * background
-        before, after = brightness(unedited), brightness(colour + (1 - alpha) * background)
-        missing = brightness(filmed) - before
-        # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on
-        # hair made bright it would flicker more than the film does.
-        contrast = np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
+        behind = (1 - alpha) * background
+        missing = fine_brightness(filmed, unedited + behind, colour + behind)
         shown = np.minimum(matte, alpha)
         if surroundings.lasting is not None:
             shown = shown * enlarger.mask(surroundings.lasting)[..., None]
-        colour = colour + (detail * missing * contrast)[..., None] * shown
+        colour = colour + (detail * missing)[..., None] * shown
     region = enlarger.mask(surroundings.region)[..., None]
     return PersonLayer(colour, alpha, background, np.where((alpha > 0) | (matte > 0), region, 0))
 
 
-def seen_background(
+def fine_brightness(
     filmed: Float32[np.ndarray, "height width 3"],
-    matte: Float32[np.ndarray, "height width 1"],
-    person: Float32[np.ndarray, "height width 3"],
-    guess: Float32[np.ndarray, "height width 3"],
-) -> Float32[np.ndarray, "height width 3"]:
+    unedited: Float32[np.ndarray, "height width 3"],
+    edited: Float32[np.ndarray, "height width 3"],
+) -> Float32[np.ndarray, "height width"]:
+    """What the film shows and the unedited avatar lacks, as strong as the edited one should show it.
+
+    Args:
+        filmed: the frame.
+        unedited: the avatar's picture of it without any style, over the background.
+        edited: the same in the style that is shown.
+    """
+    before, after = brightness(unedited), brightness(edited)
+    # Fainter where the edit is darker, but nowhere stronger than filmed: the film's noise is part of it, and on hair
+    # made bright it would flicker more than the film does.
+    return (brightness(filmed) - before) * np.clip((after + 0.05) / (before + 0.05), 0.4, 1.0)
+
+
+def seen_background(
+    filmed: Float32[np.ndarray, "pixels 3"],
+    matte: Float32[np.ndarray, "pixels 1"],
+    person: Float32[np.ndarray, "pixels 3"],
+    guess: Float32[np.ndarray, "pixels 3"],
+) -> Float32[np.ndarray, "pixels 3"]:
     """What is behind the person, as far as the film shows it where the person covers it in part. In [0, 1].
 
     A filmed pixel is `matte * person + (1 - matte) * background`, which tells the background where the matte is small:
@@ -140,7 +154,7 @@ def seen_background(
     matte)`. What is told is kept between the filmed and the guessed colour, lest such errors become bright specks.
 
     Args:
-        filmed: the frame.
+        filmed: pixels of the frame; few are soft, and pictures may be large, so only those need be given.
         matte: how much of each pixel was the person.
         person: the colour of the person there, not multiplied by the matte.
         guess: the background, from the plate or carried inwards from around the person.
@@ -148,14 +162,9 @@ def seen_background(
     Returns:
         Exactly the film where the matte is 0, and the guess where it is 1.
     """
-    background = np.where(matte == 0, filmed, guess)
-    # Few pixels are soft, and pictures may be large.
-    rows, columns = np.nonzero((matte[..., 0] > 0) & (matte[..., 0] < 1))
-    share, seen, guessed = matte[rows, columns], filmed[rows, columns], guess[rows, columns]
-    told = (seen - share * person[rows, columns]) / np.maximum(1 - share, 0.05)
-    told = np.clip(told, np.minimum(seen, guessed), np.maximum(seen, guessed))
-    background[rows, columns] = guessed + (1 - share) ** 2 * (told - guessed)
-    return background
+    told = (filmed - matte * person) / np.maximum(1 - matte, 0.05)
+    told = np.clip(told, np.minimum(filmed, guess), np.maximum(filmed, guess))
+    return np.where(matte == 0, filmed, guess + (1 - matte) ** 2 * (told - guess))
 
 
 def paste_back(

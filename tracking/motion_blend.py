@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from tracking.flow_look_up import look_up
 from tracking.matting import fit_within
 
 FLOW_SIZE = 256
@@ -35,7 +35,7 @@ class Neighbor:
         if weight.shape != (height, width):
             flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
             weight = cv2.resize(weight, (width, height), interpolation=cv2.INTER_LINEAR)
-        return _look_up(maps, flow, scale), weight
+        return look_up(maps, flow, scale), weight
 
 
 class MotionBlend:
@@ -57,7 +57,7 @@ class MotionBlend:
         # Without a guess OpenCV starts from rest.
         no_guess: Any = None
         flow = np.asarray(self._flow.calc(small, other, no_guess))
-        warped = _look_up(other, flow)
+        warped = look_up(other, flow)
         difference = cv2.blur(cv2.absdiff(small, warped).astype(np.float32), (3, 3)) / np.float32(255 * SAME_COLOR)
         return Neighbor(flow, cv2.exp(-difference * difference))
 
@@ -75,17 +75,3 @@ def blend(maps: Maps, neighbors: Sequence[tuple[Neighbor, Maps]]) -> Maps:
             total += warped * weight[..., None]
         weights += weight
     return total / (weights if maps.ndim == 2 else weights[..., None])
-
-
-def _look_up(maps: Maps, flow: Float32[np.ndarray, "height width 2"], scale: tuple[float, float] = (1.0, 1.0)) -> Maps:
-    """The maps' values where the flow, times a scale, points."""
-    across, down = cv2.split(flow)
-    columns, rows = _grid(flow.shape[1], flow.shape[0])
-    source = cv2.scaleAdd(across, scale[0], columns), cv2.scaleAdd(down, scale[1], rows)
-    return cv2.remap(maps, *source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-@lru_cache(maxsize=8)
-def _grid(width: int, height: int) -> tuple[Float32[np.ndarray, "height width"], Float32[np.ndarray, "height width"]]:
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return columns, rows
