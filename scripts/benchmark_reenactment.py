@@ -13,6 +13,8 @@ does it).
                   deviation, and the result's correlation with it. Where these differ tells who loses what
     own           with --own, what the whole way loses of the avatar's own expressions: it is rendered as it was filmed,
                   and again with these expressions given as a driver's are; correlations with the clip's
+    unmoved       PSNR of the avatar alone, without the film's fine brightness, where neither mouth nor eyes nor brows
+                  move anything (hair, ears, and what is just outside of them): driven, and as it was filmed
     identity      mean cosine of the result's face embeddings to the avatar's own mean; beside it the driver's mean to
                   the avatar's (another person), and the avatar's filmed frames to their own mean (the same person)
 
@@ -27,8 +29,9 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
+import torch
 import tyro
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from kept_results import measure_each
 from measuring import circumstances, write_measurements
 from nerfstudio.utils.eval_utils import eval_setup
@@ -37,7 +40,8 @@ from rich.table import Table
 
 from evaluation.face_embedding import FaceEmbedder, MobileFaceNet, upright_face
 from evaluation.weights import FACE_EMBEDDING, find_weights
-from stage2_nerf.frame_renderer import FrameRenderer, Moment, look_of
+from stage2_nerf.frame_renderer import AS_FILMED, FrameRenderer, Moment, look_of
+from stage2_nerf.part_exchange import EYES_AND_BROWS, MOUTH, PartExchange
 from stage2_nerf.pipeline import PortraitEditPipeline
 from stage2_nerf.render_motion import DrivenMotion, ExpressionChange
 from tracking.choose_detector import DetectorConfig, make_detector
@@ -57,6 +61,10 @@ SIGNALS = {
 }
 """What is compared, and the expressions that each is the mean of."""
 SHEET_FRAMES, SHEET_SIDE = 8, 192
+BESIDE = 0.03
+"""How far beside the person an outline is looked for that should not be there, as a share of the picture's height."""
+COMPARED_FRAMES = 20
+"""Driven frames that are compared with the film where nothing moves."""
 EMBEDDED_FRAMES = 25
 """Frames of a film whose faces are embedded."""
 
@@ -122,9 +130,11 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
     chosen = spread_evenly(min(settings["frames"], len(driver.track.tracked)), SHEET_FRAMES)
     shown, handed = [], []
     motion = DrivenMotion(clip, driver, "expression", ExpressionChange())
-    for index, (picture, expression) in enumerate(reenacted(pipeline, motion, settings["frames"])):
+    asked: list[tuple[int, Moment]] = []
+    for index, (number, picture, moment) in enumerate(reenacted(pipeline, motion, settings["frames"])):
         film.add(picture)
-        handed.append(expression)
+        asked.append((number, moment))
+        handed.append(moment.expression)
         if index in chosen:
             shown.append(square(picture, clip))
     result, found = film.expressions()
@@ -144,6 +154,7 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
             "deviation": deviations(driver, told[shared]),
             "correlation_of_result": correlations(driver, told[shared], result[shared]),
         },
+        "unmoved": unmoved(pipeline, [asked[index] for index in spread_evenly(len(asked), COMPARED_FRAMES)]),
         "own": own_expressions(pipeline, settings["frames"]) if settings["own"] else None,
         "identity": None if embedder is None else identities(film, clip, driver, embedder),
     }
@@ -188,19 +199,53 @@ def deviations(clip: TrackedClip, expressions: Float[np.ndarray, "frames express
     return {name: round(float(signal(expressions, names, parts).std()), 3) for name, parts in SIGNALS.items()}
 
 
-def reenacted(
-    pipeline: PortraitEditPipeline, motion: DrivenMotion, most: int
-) -> Iterator[tuple[Picture, Float[np.ndarray, "expressions"]]]:
-    """The driven avatar's frames, over its own scene, and the expressions that it was told to make."""
+def reenacted(pipeline: PortraitEditPipeline, motion: DrivenMotion, most: int) -> Iterator[tuple[int, Picture, Moment]]:
+    """The driven avatar's frames over its own scene, with the scene's frame numbers and what the avatar was told."""
     renderer = FrameRenderer(pipeline.model, pipeline.clip)
     written = 0
     for frame in VideoReader(Path(pipeline.clip.source.path)):
         for _, _, moment in motion.at(frame):
             if written == most:
                 return
-            assert moment.expression is not None
-            yield renderer.render(frame.index, frame.image, [look_of(None)], moment)[0], moment.expression
+            yield frame.index, renderer.render(frame.index, frame.image, [look_of(None)], moment)[0], moment
             written += 1
+
+
+def unmoved(pipeline: PortraitEditPipeline, asked: list[tuple[int, Moment]]) -> dict[str, float]:
+    """How well the avatar shows what no expression moves, driven and as it was filmed: PSNR in dB.
+
+    Args:
+        asked: frames of the avatar's clip, and what it was told to do in them with its head where it was filmed.
+    """
+    clip = pipeline.clip
+    renderer = FrameRenderer(pipeline.model, clip, detail=0)
+    exchange = PartExchange(clip, clip.frames.tolist())
+    errors: dict[str, list[np.ndarray]] = {"driven": [], "as_filmed": []}
+    for number, moment in asked:
+        film, labels, matte = clip.image(number).astype(np.float32) / 255, clip.labels(number), clip.matte(number)
+        near = cv2.dilate(matte, np.ones((3, 3), np.uint8), iterations=max(1, round(BESIDE * len(matte)))) > 0
+        still = near & still_pixels(exchange, int(np.searchsorted(clip.frames, number)), labels, matte)
+        for name, told in (("driven", moment), ("as_filmed", AS_FILMED)):
+            scene = renderer.scene(number, [{}], told)
+            picture = scene.original + (1 - scene.alpha[..., None]) * scene.surroundings.background
+            errors[name].append(((picture - film) ** 2)[still].mean(axis=-1))
+    return {name: round(float(-10 * np.log10(np.concatenate(found).mean())), 2) for name, found in errors.items()}
+
+
+def still_pixels(
+    exchange: PartExchange,
+    row: int,
+    labels: UInt8[np.ndarray, "height width"],
+    matte: Float[np.ndarray, "height width"],
+) -> Bool[np.ndarray, "height width"]:
+    """Which pixels of a frame neither the mouth nor the eyes and brows move."""
+    y, x = (torch.from_numpy(place).flatten() for place in np.indices(labels.shape))
+    rows, label = torch.full_like(y, row), torch.from_numpy(labels).long().flatten()
+    levels = torch.from_numpy((255 * matte).astype(np.uint8)).flatten()
+    still = [
+        exchange.unchanged(rows, y, x, label, levels, torch.full_like(y, part)) for part in (MOUTH, EYES_AND_BROWS)
+    ]
+    return torch.stack(still).all(dim=0).view(labels.shape).numpy()
 
 
 class Film:
@@ -307,12 +352,13 @@ def sheet(above: list[Picture], below: list[Picture]) -> Picture:
 
 def summary(results: dict[str, dict[str, Any]]) -> Table:
     """What was measured, as a small table."""
-    table = Table("pair", *SIGNALS, "identity", "same person", "other person", title="Reenactment")
+    table = Table("pair", *SIGNALS, "unmoved", "filmed", "identity", "same person", "other person", title="Reenactment")
     for name, result in results.items():
         told = result["identity"] or {}
         kept = [told.get(key, "missing") for key in ("result_to_avatar", "avatar_to_itself", "driver_to_avatar")]
         follows = [f"{result['correlation'][key]} (of {result['deviation'][key]})" for key in SIGNALS]
-        table.add_row(name, *follows, *(str(number) for number in kept))
+        still = [str(result["unmoved"][key]) for key in ("driven", "as_filmed")]
+        table.add_row(name, *follows, *still, *(str(number) for number in kept))
     return table
 
 

@@ -82,10 +82,13 @@ def blended_grids(clip: TrackedClip, outputs: Path) -> TrainerConfig:
 
 
 def same_datamanager() -> PortraitDataManagerConfig:
-    """The avatar's own: the same frames, and rays drawn as it draws them, but without looking at its errors."""
+    """The avatar's own: the same frames, and rays drawn as it draws them, but without looking at its errors, and
+    without frames that wear others' expressions."""
     pipeline = all_methods[OURS].pipeline
     assert isinstance(pipeline, PortraitEditPipelineConfig)
-    return deepcopy(pipeline.datamanager)
+    datamanager = deepcopy(pipeline.datamanager)
+    datamanager.pixel_sampler.exchanged_frames = 0
+    return datamanager
 
 
 def use_clip(config: TrainerConfig, datamanager: PortraitDataManagerConfig, clip: TrackedClip, outputs: Path) -> None:

@@ -256,6 +256,9 @@ VARIANTS = {
     "more rays on rare expressions": Variant(
         "all frames alike", setting("datamanager.pixel_sampler.rare_expression_weight", 1.0)
     ),
+    "frames that wear others' expressions": Variant(
+        "every frame wears its own", setting("datamanager.pixel_sampler.exchanged_frames", 0)
+    ),
     "distortion loss, put in": Variant("Mip-NeRF 360's, on the head", model(DistortionLoss)),
     "structural loss, put in": Variant("DSSIM of patches, a quarter of the rays", with_structural_loss),
 }

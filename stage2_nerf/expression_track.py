@@ -137,7 +137,7 @@ class ExpressionTrack(nn.Module):
         times: Float[Tensor, "rays 1"] | None,
         expression: Float[Tensor, "rays expressions"] | None,
         rays: int,
-        exchanged: Float[Tensor, "rays 2"] | None = None,
+        exchanged: Float[Tensor, "rays 4"] | None = None,
     ) -> FrameStates:
         """What each ray looks at: its own expression if it carries one, else its time's, else the clip's mean.
 
@@ -145,8 +145,8 @@ class ExpressionTrack(nn.Module):
             times: each ray's time, where the camera has one.
             expression: each ray's own expression code, where somebody drives the avatar.
             rays: how many rays there are.
-            exchanged: in training, which part of the face wears the expression of which other time
-                (`part_exchange.Exchange`).
+            exchanged: in training, which part of the face wears which others' expressions
+                (`part_exchange.Exchange.of_rays`).
         """
         device = self.frame_times.device
         if times is None and expression is None:
@@ -158,7 +158,8 @@ class ExpressionTrack(nn.Module):
         if exchanged is not None:
             rows, frame = torch.unique(torch.cat([key[:, None], exchanged], dim=1), dim=0, return_inverse=True)
             expression, poses = self.at(rows[:, 0])
-            expression = worn(expression, self.at(rows[:, 2])[0], rows[:, 1].long(), self.face_parts)
+            donors = torch.lerp(self.at(rows[:, 2])[0], self.at(rows[:, 3])[0], rows[:, 4:])
+            expression = worn(expression, donors, rows[:, 1].long(), self.face_parts)
             return FrameStates(frame, expression, poses, rows[:, 0])
         if expression is None:
             moments, frame = torch.unique(key, return_inverse=True)

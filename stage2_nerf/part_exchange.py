@@ -30,20 +30,25 @@ OWN, MOUTH, EYES_AND_BROWS = -1, 0, 1
 """Which part of a frame's face wears another frame's expression."""
 ABOVE, BELOW = 0.25, 0.4
 """Where along the line the mouth moves nothing any more, and from where on eyes and brows move nothing."""
+BEYOND = 0.25
+"""How far past two frames' expressions those lie at most that are made of them, as a share of the way between them: who
+drives an avatar makes faces that it has not made."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Which of a batch's frames wear what."""
+    """The frames of a batch, and what each of them wears."""
 
+    row: Int[Tensor, "frames"]
+    """The frames' rows; those that wear something of others' come last."""
     part: Int[Tensor, "frames"]
     """One of the constants above for each."""
-    time: Float[Tensor, "frames"]
-    """When the frame is shown that it is taken from; its own time where nothing is."""
+    donors: Float[Tensor, "frames 3"]
+    """When the two frames are shown that the part is mixed of, and how far from the first to the second."""
 
-    def of_rays(self, position: Int[Tensor, "rays"]) -> Float[Tensor, "rays 2"]:
-        """Part and time for rays that see the batch's frames at these positions."""
-        return torch.stack([self.part.float(), self.time], dim=-1)[position]
+    def of_rays(self, position: Int[Tensor, "rays"]) -> Float[Tensor, "rays 4"]:
+        """Part and donors for rays that see the batch's frames at these positions."""
+        return torch.cat([self.part[:, None].float(), self.donors], dim=1)[position]
 
 
 class PartExchange:
@@ -64,14 +69,22 @@ class PartExchange:
         self._along = torch.from_numpy(along).float()
         self._times = torch.from_numpy(clip.times[frames]).float()
 
-    def draw(self, rows: Int[Tensor, "frames"], exchanged: int) -> Exchange:
-        """Let so many of the frames, drawn at random, wear a part of any other frame's expression."""
-        part = torch.full_like(rows, OWN)
-        donor = rows.clone()
-        chosen = torch.randperm(len(rows))[:exchanged]
-        part[chosen] = torch.randint(2, (len(chosen),))
-        donor[chosen] = torch.randint(len(self._times), (len(chosen),))
-        return Exchange(part, self._times[donor])
+    def draw(self, rows: Int[Tensor, "own_frames"], further: int) -> Exchange:
+        """Add frames that wear a part of others' expressions.
+
+        What they wear lies on the line through the expressions of two frames drawn at random, `BEYOND` of the way past
+        either at most.
+
+        Args:
+            rows: the batch's frames, which wear their own.
+            further: how many others of these frames to add, drawn at random.
+        """
+        added = rows[torch.randint(len(rows), (further,))]
+        part = torch.cat([torch.full_like(rows, OWN), torch.randint(2, (further,))])
+        own = torch.stack([self._times[rows], self._times[rows], torch.zeros(len(rows))], dim=-1)
+        pair = self._times[torch.randint(len(self._times), (further, 2))]
+        way = (1 + 2 * BEYOND) * torch.rand(further, 1) - BEYOND
+        return Exchange(torch.cat([rows, added]), part, torch.cat([own, torch.cat([pair, way], dim=-1)]))
 
     def unchanged(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stage2_nerf.error_map import ErrorMap
 from stage2_nerf.face_parts import LIDS
-from stage2_nerf.part_exchange import PartExchange
+from stage2_nerf.part_exchange import OWN, PartExchange
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.regions import REGIONS, Label
 
@@ -46,9 +46,12 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     outside_region_weight: float = 0.05
     """How likely a pixel outside of the only region that a prompt edits is drawn, against what it would be otherwise:
     little is to be learned there, but that nothing changes."""
-    exchanged_share: float = 0.25
-    """Share of each batch's frames that wear a part of another frame's expression, where that changes nothing
-    (`part_exchange`); 0 exchanges none."""
+    exchanged_frames: int = 4
+    """Further frames in a batch, which wear a part of other frames' expressions where that changes nothing
+    (`part_exchange`)."""
+    exchanged_background_weight: float = 0.4
+    """How likely a pixel without any person is drawn of these: there an outline that an expression wrongly moves is
+    seen."""
     error_share: float = 0.3
     """Share of each pixel's and each frame's likelihood that follows the error last seen there; 0 looks at none."""
 
@@ -91,23 +94,27 @@ class PortraitPixelSampler(PixelSampler):
             likely = likely * self.by_error(self.error_map.of_frames(rows))
         number = min(self.frames_per_batch, len(rows))
         chosen = torch.multinomial(likely, number) if self.turns is None else self.turns.next(rows, likely, number)
-        frames = rows[chosen]
+        worn = None
+        if self.exchange is not None:
+            worn = self.exchange.draw(rows[chosen], self.config.exchanged_frames)
+        frames = rows[chosen] if worn is None else worn.row
         candidates = 4 * self.num_rays_per_batch
         position = torch.randint(len(frames), (candidates,))
         row = frames[position]
         y, x = torch.randint(height, (candidates,)), torch.randint(width, (candidates,))
         matte = image_batch["matte"][row, y, x, 0]
         label = image_batch["labels"][row, y, x, 0].long()
-        weight = torch.where(matte == 0, self.config.background_weight, self.label_weights[label])
+        background = torch.full((len(frames),), self.config.background_weight)
+        if worn is not None:
+            background[worn.part != OWN] = self.config.exchanged_background_weight
+        weight = torch.where(matte == 0, background[position], self.label_weights[label])
         weight = torch.where(self.is_lid(image_batch["labels"], row, y, x), self.config.eyes_and_mouth_weight, weight)
         weight = torch.where((matte > 0) & (matte < 250), weight.clamp(min=self.config.edge_weight), weight)
         if self.region_labels is not None:
             weight = weight * torch.where(self.region_labels[label], 1.0, self.config.outside_region_weight)
         if self.error_map is not None:
             weight = weight * self.by_error(self.error_map.around(row, y, x))
-        worn = None
-        if self.exchange is not None:
-            worn = self.exchange.draw(frames, round(self.config.exchanged_share * len(frames)))
+        if self.exchange is not None and worn is not None:
             weight = weight * self.exchange.unchanged(row, y, x, label, matte, worn.part[position])
         kept = torch.multinomial(weight, self.num_rays_per_batch)
         # Neighbouring pixels follow each other: what they look up is still in the processor's cache.

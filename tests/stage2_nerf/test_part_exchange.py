@@ -59,42 +59,54 @@ def test_a_frame_is_compared_where_what_it_wears_moves_nothing(tiny_clip: Tracke
         assert unmoved[labels == Label.HAIR].all() and unmoved[matte == 0].all()
 
 
-def test_a_quarter_of_the_frames_wear_another_frames_expression_in_the_right_places(datamanager, tiny_clip):
+def test_further_frames_wear_others_expressions_and_are_compared_in_the_right_places(datamanager, tiny_clip):
     sampler = datamanager.train_pixel_sampler
     exchange = PartExchange(tiny_clip, datamanager.frame_numbers)
-    frames, exchanged = 0, 0
-    for step in range(40):
+    own, exchanged = 0, 0
+    for step in range(20):
         rays, batch = datamanager.next_train(step)
         assert "worn" not in batch, "what is compared with the film knows nothing of it"
-        part, time = rays.metadata["worn"].T
-        row, y, x = batch["indices"].T
+        told = rays.metadata["worn"]
+        part, times, (row, y, x) = told[:, 0], rays.times[:, 0], batch["indices"].T
         label, matte = batch["labels"][:, 0].long(), batch["matte"][:, 0]
         assert exchange.unchanged(row, y, x, label, matte, part.long()).all()
-        assert_close(time[part == OWN], rays.times[part == OWN, 0])
-        of_frames = torch.unique(torch.stack([row.float(), part]), dim=1)
-        frames += of_frames.shape[1]
-        exchanged += int((of_frames[1] != OWN).sum())
+        assert_close(told[part == OWN, 1:3], times[part == OWN, None].expand(-1, 2))
+        moments = torch.unique(torch.cat([row[:, None], told], dim=1), dim=0)
+        own += int((moments[:, 1] == OWN).sum())
+        exchanged += int((moments[:, 1] != OWN).sum())
         assert set(part.tolist()) <= {float(OWN), float(MOUTH), float(EYES_AND_BROWS)}
-    assert exchanged / frames == pytest.approx(sampler.config.exchanged_share, abs=0.05)
+    assert own / exchanged == pytest.approx(sampler.config.frames_per_batch / sampler.config.exchanged_frames, rel=0.1)
 
 
-def test_the_model_wears_what_the_rays_say(datamanager, tiny_clip, tiny_preset):
+def test_what_is_worn_lies_on_the_line_through_two_frames_a_little_past_them_at_most(datamanager, tiny_clip):
+    torch.manual_seed(0)
+    exchange = PartExchange(tiny_clip, datamanager.frame_numbers)
+    drawn = exchange.draw(torch.tensor([3, 8]), 2000)
+    times = torch.from_numpy(tiny_clip.times).float()
+    assert drawn.row[:2].tolist() == [3, 8] and set(drawn.row[2:].tolist()) == {3, 8}
+    assert drawn.part[:2].tolist() == [OWN, OWN] and (drawn.part[2:] == MOUTH).float().mean().item() == pytest.approx(
+        0.5, abs=0.05
+    )
+    assert_close(drawn.donors[:2], torch.stack([times[[3, 8]], times[[3, 8]], torch.zeros(2)], dim=-1))
+    way = drawn.donors[2:, 2]
+    assert -0.25 <= way.min() < -0.24 and 1.24 < way.max() <= 1.25
+    assert torch.isin(drawn.donors[2:, :2], times).all()
+
+
+def test_the_model_wears_what_the_rays_say(tiny_clip, tiny_preset):
     config = deepcopy(tiny_preset.pipeline)
     config.datamanager.data = tiny_clip.root
-    model = config.setup(device="cpu", test_mode="inference").model
-    table, names = model.track, tiny_clip.track.expression_names
-    times = table.frame_times[[4, 4, 4, 9]]
-    told = torch.tensor([[OWN, 0.0], [MOUTH, 0.0], [EYES_AND_BROWS, 0.0], [OWN, 0.0]])
-    told[:, 1] = table.frame_times[[4, 12, 12, 9]]
-    states = table.resolve(times[:, None], None, 4, told)
-    own, other = table.expression_codes[4], table.expression_codes[12]
-    is_mouth = face_parts(names)[-1]
-    shown = states.expression[states.frame]
-    assert_close(shown[0], own)
-    assert_close(shown[1], torch.where(is_mouth, other, own))
-    assert_close(shown[2], torch.where(is_mouth, own, other))
-    assert_close(shown[3], table.expression_codes[9])
-    assert_close(states.head_to_torso[states.frame][1], table.head_to_torso[4])
+    table = config.setup(device="cpu", test_mode="inference").model.track
+    frame, one, other = 4, 12, 7
+    seen, first, second = (float(table.frame_times[index]) for index in (frame, one, other))
+    told = torch.tensor([[OWN, seen, seen, 0.0], [MOUTH, first, second, 1.2], [EYES_AND_BROWS, first, second, 0.5]])
+    states = table.resolve(torch.full((3, 1), seen), None, 3, told)
+    shown, codes = states.expression[states.frame], table.expression_codes
+    is_mouth = face_parts(tiny_clip.track.expression_names)[-1]
+    assert_close(shown[0], codes[frame])
+    assert_close(shown[1], torch.where(is_mouth, codes[one] + 1.2 * (codes[other] - codes[one]), codes[frame]))
+    assert_close(shown[2], torch.where(is_mouth, codes[frame], (codes[one] + codes[other]) / 2))
+    assert_close(states.head_to_torso[states.frame][1], table.head_to_torso[frame])
     assert not states.is_driven, "the corrections of the frame that is looked at belong to it"
 
 
@@ -104,7 +116,7 @@ def test_a_style_is_trained_on_every_frames_own_expression(datamanager):
     assert "worn" not in datamanager.next_train(1)[0].metadata
 
 
-def test_nothing_is_exchanged_if_the_share_is_0(datamanager):
-    datamanager.train_pixel_sampler.config.exchanged_share = 0.0
+def test_no_frames_are_added_if_none_are_wanted(datamanager):
+    datamanager.train_pixel_sampler.config.exchanged_frames = 0
     rays, _ = datamanager.next_train(0)
     assert (rays.metadata["worn"][:, 0] == OWN).all()
