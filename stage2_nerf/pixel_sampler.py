@@ -46,9 +46,10 @@ class PortraitPixelSamplerConfig(PixelSamplerConfig):
     outside_region_weight: float = 0.05
     """How likely a pixel outside of the only region that a prompt edits is drawn, against what it would be otherwise:
     little is to be learned there, but that nothing changes."""
-    exchanged_frames: int = 4
+    exchanged_frames: int = 2
     """Further frames in a batch, which wear a part of other frames' expressions where that changes nothing
-    (`part_exchange`)."""
+    (`part_exchange`). Somebody else's mouth on an avatar of 256 x 256 pixels left of what it does not move, hair and
+    eyes, 19.1 dB with none of them, 21.8 with 2 and 22.5 with 4; held-out frames of another lost 0.35 dB with 4."""
     exchanged_background_weight: float = 0.4
     """How likely a pixel without any person is drawn of these: there an outline that an expression wrongly moves is
     seen."""
