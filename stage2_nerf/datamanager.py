@@ -190,12 +190,6 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         """The frame as it was filmed."""
         return self.store.whole(self.place(row), "image").float() / 255
 
-    def shown(self, row: int) -> Float[Tensor, "height width 3"]:
-        """The frame as it is trained on now: edited, if it was replaced."""
-        height, width = self.image_batch["image"].shape[1:3]
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        return self.store.training_images(torch.tensor(self.place(row)), y, x).float() / 255
-
     def matte(self, row: int) -> Float[Tensor, "height width 1"]:
         """The frame's matte."""
         return self.store.whole(self.place(row), "matte").float() / 255

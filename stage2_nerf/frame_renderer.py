@@ -23,7 +23,6 @@ from stage2_nerf.orbit import orbited
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.style_mix import StyleWeights, named
-from stage2_nerf.styles import kept_detail_of
 from tracking.background import local_background
 from tracking.cameras import rigid_inverse
 from tracking.clip import TrackedClip
@@ -151,24 +150,9 @@ class FrameRenderer:
                 # Labels and matte belong to the filmed view.
                 editable = np.ones_like(matte)
             rendered = RenderedCrop(foreground, scene.original, scene.alpha)
-            here = replace(around, region=editable, lasting=self._lasting(around.lasting, look, shares))
+            here = replace(around, region=editable)
             pictures.append(paste_back(frame, self.clip.source.crop, rendered, here, detail, self.backdrop))
         return pictures
-
-    def _lasting(
-        self,
-        lasting: Float32[np.ndarray, "height width"] | None,
-        look: Look,
-        shares: Sequence[Float32[np.ndarray, "height width"]],
-    ) -> Float32[np.ndarray, "height width"] | None:
-        """Where the source's fine brightness belongs to a look: no more of it than the look's edits keep."""
-        kept = [kept_detail_of(self.model.styles, named(mix)) for mix in look.mixes]
-        if min(kept) == 1:
-            return lasting
-        total = np.maximum(np.sum(shares, axis=0), 1e-6)
-        mixed = np.sum([share * one for share, one in zip(shares, kept, strict=True)], axis=0) / total
-        mixed = np.where(total > 1e-6, mixed, 1).astype(np.float32)
-        return mixed if lasting is None else mixed * lasting
 
     def scene(self, number: int, mixes: Sequence[StyleWeights], moment: Moment = AS_FILMED) -> Scene:
         """The avatar in a tracked frame, laid onto the film where it is to show the film's detail and does as filmed.

@@ -69,10 +69,9 @@ class RenderConfig:
     codec: OutputCodec = "h264"
     """How to compress. With lossless, pixels that the edit leaves alone equal the source's bit for bit."""
     detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
-    """How much of the source's fine brightness to put back on the avatar, of what a prompt's edits keep. With driven or
-    changed expressions it goes to hair and clothes alone, for the source's face makes another; a head or camera that
-    moves otherwise gets none. With 0 the avatar is shown alone: it is not shifted by fractions of a pixel to where the
-    film shows the person, either."""
+    """How much of the source's fine brightness to put back on the avatar. With driven or changed expressions it goes to
+    hair and clothes alone, for the source's face makes another; a head or camera that moves otherwise gets none. With 0
+    the avatar is shown alone: it is not shifted by fractions of a pixel to where the film shows the person, either."""
     overwrite: bool = False
     """Replace the output if it exists."""
 

@@ -26,14 +26,11 @@ from stage1_edit.prompts import EditPrompt
 from stage1_edit.schedule import EditSchedule, IterativeDatasetUpdateConfig
 from stage1_edit.surface_aggregation import SurfaceStarts
 from stage2_nerf.datamanager import PortraitDataManager
-from stage2_nerf.frame_renderer import FrameRenderer
-from stage2_nerf.kept_detail import MEASURED_FRAMES, measure_kept_detail
 from stage2_nerf.pixel_sampler import FrameTurns
 from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
-from tracking.spread_evenly import spread_evenly
 
 
 @dataclass
@@ -340,18 +337,6 @@ class StyleTraining:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
-        if int(self.style.steps_trained) == self.config.steps:
-            self.style.kept_detail.fill_(self.measured_detail())
-
-    def measured_detail(self) -> float:
-        """How much of the film's fine brightness this prompt's edits keep."""
-        rows = sorted(self.edited)
-        rows = [rows[place] for place in spread_evenly(len(rows), MEASURED_FRAMES)]
-        renderer = FrameRenderer(self.model, self.datamanager.train_dataset.metadata["clip"])
-        numbers = self.datamanager.frame_numbers
-        return measure_kept_detail(
-            renderer, self.prompt, [(numbers[row], self.datamanager.shown(row).numpy()) for row in rows]
-        )
 
     def telling_order(self) -> list[int]:
         """All training frames: first those that span the clip's poses and expressions, the most telling first."""

@@ -6,7 +6,6 @@ a face that moves, need not be learned place by place: the original shows it, an
 It costs under two megabytes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -69,26 +68,12 @@ class Style(nn.Module):
     """One prompt's look: a residual for the head and one for the torso, and how long it has been trained."""
 
     steps_trained: Tensor
-    kept_detail: Tensor
-    """How much of the film's fine brightness the edit keeps, in [0, 1] (`kept_detail`)."""
 
     def __init__(self, config: StyleConfig, feature_size: int) -> None:
         super().__init__()
         self.head = StyleResidual(config, feature_size)
         self.torso = StyleResidual(config, feature_size)
         self.register_buffer("steps_trained", torch.zeros((), dtype=torch.long))
-        self.register_buffer("kept_detail", torch.ones(()))
-
-
-def kept_detail_of(styles: nn.ModuleDict, mix: Mapping[str, float]) -> float:
-    """How much of the film's fine brightness a mix keeps, in [0, 1]: its styles' shares by their weights, the
-    original's being 1."""
-    kept = 1.0
-    for name, weight in mix.items():
-        style = styles[name]
-        assert isinstance(style, Style)
-        kept += weight * (float(style.kept_detail) - 1)
-    return kept
 
 
 def blend_residuals(
