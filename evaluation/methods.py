@@ -25,6 +25,7 @@ from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.finished_run import load_run
 from stage2_nerf.frame_renderer import FrameRenderer, look_of
+from stage2_nerf.frame_sequence import FrameTask, rendered_sequence
 from stage2_nerf.paste_back import CropSurroundings, RenderedCrop, paste_back
 from stage2_nerf.pipeline import PortraitEditPipeline, PortraitEditPipelineConfig
 from stage2_nerf.style_mix import style_name
@@ -154,8 +155,10 @@ def render_avatar(
     renderer = FrameRenderer(pipeline.model, clip, detail)
     reader = VideoReader(Path(clip.source.path))
     with VideoWriter(output, reader.properties, "lossless", with_sound=False) as writer:
-        for frame in track(reader, "Rendering the avatar", total=len(clip.track.tracked)):
-            writer.write(renderer.render(frame.index, frame.image, [look_of(prompt)])[0], frame.timestamp)
+        frames = track(reader, "Rendering the avatar", total=len(clip.track.tracked))
+        tasks = (FrameTask(frame, frame.timestamp, [look_of(prompt)]) for frame in frames)
+        for task, pictures in rendered_sequence(renderer, tasks):
+            writer.write(pictures[0], task.timestamp)
 
 
 def load_for_editing(task: EditingTask, prompt: EditPrompt | None) -> PortraitEditPipeline:

@@ -7,9 +7,10 @@ RUN/renders/
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 
 from rich.progress import track
@@ -20,11 +21,12 @@ from evaluation.measuring import EditedVideo
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage2_nerf.finished_run import load_run, newest_checkpoint, run_config
-from stage2_nerf.frame_renderer import FrameRenderer, look_of
+from stage2_nerf.frame_renderer import FrameRenderer, Look, look_of
+from stage2_nerf.frame_sequence import FrameTask, rendered_sequence
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
 from tracking.clip import TrackedClip
 from tracking.track import find_or_track
-from tracking.video import VideoReader
+from tracking.video import VideoFrame, VideoReader
 from tracking.video_writer import Codec, VideoWriter
 
 RENDERS = "renders"
@@ -121,11 +123,20 @@ class FinishedRun:
                     opened.enter_context(VideoWriter(wanted.edited.path, reader.properties, codec)) for wanted in alike
                 ]
                 jobs.append((renderer, [look_of(wanted.prompt) for wanted in alike], writers))
-            for frame in track(reader, f"Rendering {len(missing)} videos", total=frame_count):
-                for renderer, looks, writers in jobs:
-                    pictures = renderer.render(frame.index, frame.image, looks)
+            frames = tee(track(reader, f"Rendering {len(missing)} videos", total=frame_count), len(jobs))
+            sequences = [
+                rendered_sequence(renderer, tasks_of(own, looks))
+                for (renderer, looks, _), own in zip(jobs, frames, strict=True)
+            ]
+            for made in zip(*sequences, strict=True):
+                for (task, pictures), (_, _, writers) in zip(made, jobs, strict=True):
                     for writer, picture in zip(writers, pictures, strict=True):
-                        writer.write(picture, frame.timestamp)
+                        writer.write(picture, task.timestamp)
+
+
+def tasks_of(frames: Iterable[VideoFrame], looks: Sequence[Look]) -> Iterator[FrameTask]:
+    """Frames to be made in the same looks, as they were filmed."""
+    return (FrameTask(frame, frame.timestamp, looks) for frame in frames)
 
 
 def _slug(prompt: EditPrompt) -> str:

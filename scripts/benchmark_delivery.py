@@ -34,7 +34,7 @@ from nerfstudio.utils.rich_utils import CONSOLE
 from scipy.signal import correlate
 
 from stage2_nerf.finished_run import find_config, load_run
-from stage2_nerf.frame_renderer import AS_FILMED, FrameRenderer, Look, Moment, Picture, look_of
+from stage2_nerf.frame_renderer import FrameRenderer, Look, Moment, Picture, Scene, look_of
 from stage2_nerf.render_looks import ChosenLooks
 from stage2_nerf.render_motion import ExpressionChange, OwnMotion
 from stage2_nerf.render_output import write_video
@@ -66,9 +66,11 @@ class WatchedRenderer(FrameRenderer):
         """Begin to write down."""
         self.held: list[int] = []
 
-    def render(self, number: int, frame: Picture, looks: Sequence[Look], moment: Moment = AS_FILMED) -> list[Picture]:
+    def pasted(
+        self, number: int, frame: Picture, looks: Sequence[Look], moment: Moment, scene: Scene | None
+    ) -> list[Picture]:
         """As always."""
-        pictures = super().render(number, frame, looks, moment)
+        pictures = super().pasted(number, frame, looks, moment, scene)
         self.held.append(held_bytes())
         return pictures
 

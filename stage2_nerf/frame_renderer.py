@@ -89,6 +89,8 @@ class Scene:
     """The same without any style."""
     alpha: Float32[np.ndarray, "height width"]
     surroundings: CropSurroundings
+    is_on_film: bool
+    """Whether the avatar is laid onto the film, doing what was filmed."""
 
 
 class FrameRenderer:
@@ -130,9 +132,25 @@ class FrameRenderer:
             looks: what to show.
             moment: what the avatar does there.
         """
+        return self.pasted(number, frame, looks, moment, self.scene_of_looks(number, looks, moment))
+
+    def scene_of_looks(self, number: int, looks: Sequence[Look], moment: Moment = AS_FILMED) -> Scene | None:
+        """The avatar in a frame, in every mix of some looks; none if the frame did not track."""
         if number not in self.row_of_frame:
+            return None
+        return self.scene(number, [mix for look in looks for mix in look.mixes], moment)
+
+    def pasted(
+        self,
+        number: int,
+        frame: UInt8[np.ndarray, "height width 3"],
+        looks: Sequence[Look],
+        moment: Moment,
+        scene: Scene | None,
+    ) -> list[Picture]:
+        """As `render`, with the avatar as `scene_of_looks` gives it for the same frame, looks and moment."""
+        if scene is None:
             return [self._without_person(frame)] * len(looks)
-        scene = self.scene(number, [mix for look in looks for mix in look.mixes], moment)
         around, matte, labels = scene.surroundings, scene.surroundings.matte, self.clip.labels(number)
         detail = self.detail if moment.is_filmed_view else 0.0
         if detail > 0 and not moment.is_filmed:
@@ -169,7 +187,8 @@ class FrameRenderer:
         )
         matte, image = self.clip.matte(number), self.clip.image(number)
         background = local_background(image.astype(np.float32) / 255, matte, self.plate)
-        if self.detail > 0 and moment.is_filmed:
+        is_on_film = self.detail > 0 and moment.is_filmed
+        if is_on_film:
             unedited = original + (1 - alpha) * background
             shift = shift_to_film(unedited, image, np.maximum(matte, alpha[..., 0]))
             foregrounds, original, alpha = (
@@ -179,7 +198,7 @@ class FrameRenderer:
             matte, background, np.ones_like(matte), image, self.plate, is_filmed_view=moment.is_filmed_view
         )
         parts = [foregrounds[..., 3 * index : 3 * index + 3] for index in range(len(mixes))]
-        return Scene(parts, original, alpha[..., 0], around)
+        return Scene(parts, original, alpha[..., 0], around, is_on_film)
 
     def _outputs(self, row: int, mixes: Sequence[StyleWeights], moment: Moment) -> dict[str, Tensor]:
         camera = self.cameras[row : row + 1]

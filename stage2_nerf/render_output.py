@@ -12,16 +12,17 @@ from jaxtyping import UInt8
 from nerfstudio.utils.rich_utils import CONSOLE
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from stage2_nerf.frame_renderer import FrameRenderer, Look, Moment, Picture
+from stage2_nerf.frame_renderer import FrameRenderer, Picture
+from stage2_nerf.frame_sequence import FrameTask, rendered_sequence
 from stage2_nerf.in_background import WriteBehind, read_ahead
 from stage2_nerf.render_config import OutputCodec
 from stage2_nerf.render_looks import ChosenLooks, arrange, grid_columns
 from stage2_nerf.render_motion import Motion
-from stage2_nerf.side_by_side import at_rest, frames_at_once, side_by_side
+from stage2_nerf.side_by_side import frames_at_once
 from tracking.clip import write_png
 from tracking.console import say
 from tracking.picture_writer import PictureWriter
-from tracking.video import VideoFrame, VideoReader
+from tracking.video import VideoReader
 from tracking.video_writer import ALPHA_CODECS, VideoWriter
 
 SECONDS_BETWEEN_PREVIEWS = 2.0
@@ -59,18 +60,6 @@ class Delivery:
         """A frame of it, of a frame of the source and all looks of that."""
         pictures = [*([source] if self.layout.with_source else []), *(looks[index] for index in self.looks)]
         return arrange([with_opacity(one) for one in pictures] if has_alpha else pictures, self.columns)
-
-
-@dataclass(frozen=True)
-class FrameTask:
-    """One frame to be made."""
-
-    frame: VideoFrame
-    """The source's, whose picture it is made of."""
-    timestamp: int
-    """When it is shown, in the unit of the output's time stamps."""
-    looks: Sequence[Look]
-    moment: Moment
 
 
 def write_video(
@@ -116,11 +105,6 @@ def write_videos(
             for timestamp, seconds, moment in motion.at(frame):
                 yield FrameTask(frame, timestamp, looks.at(seconds), moment)
 
-    def make(task: FrameTask) -> tuple[int, list[Picture]]:
-        source = task.frame.image
-        edited = renderer.render(task.frame.index, source, task.looks, task.moment)
-        return task.timestamp, [delivery.picture(source, edited, has_alpha) for delivery in deliveries]
-
     with ExitStack() as opened:
         writers: list[VideoWriter | PictureWriter] = []
         previews: list[Preview] = []
@@ -133,16 +117,16 @@ def write_videos(
             writers.append(opened.enter_context(writer))
             previews.append(Preview(delivery.output))
             opened.callback(previews[-1].remove)
-        opened.enter_context(at_rest(renderer.model))
         behind = opened.enter_context(WriteBehind())
         progress = opened.enter_context(progress_bar())
         names = ", ".join(str(preview.path) for preview in previews)
         say(CONSOLE, f"The frame rendered last is shown by {names} meanwhile.")
         task = progress.add_task("Rendering", total=motion.frame_count)
-        made = opened.enter_context(closing(side_by_side(make, tasks(), workers)))
-        for timestamp, pictures in made:
+        made = opened.enter_context(closing(rendered_sequence(renderer, tasks(), workers)))
+        for done, edited in made:
+            pictures = [delivery.picture(done.frame.image, edited, has_alpha) for delivery in deliveries]
             for picture, writer, preview in zip(pictures, writers, previews, strict=True):
-                behind.do(writer.write, picture, timestamp)
+                behind.do(writer.write, picture, done.timestamp)
                 behind.do(preview.show, picture)
             progress.advance(task)
 

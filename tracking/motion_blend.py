@@ -51,9 +51,10 @@ class MotionBlend:
 
     def both_ways(self, before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]) -> tuple[Neighbor, Neighbor]:
         """How the earlier of two shrunk frames relates to the later one, and the later to the earlier."""
-        return self._neighbor(before, after), self._neighbor(after, before)
+        return self.neighbor(before, after), self.neighbor(after, before)
 
-    def _neighbor(self, small: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "h w"]) -> Neighbor:
+    def neighbor(self, small: UInt8[np.ndarray, "h w"], other: UInt8[np.ndarray, "h w"]) -> Neighbor:
+        """How one shrunk frame relates to another one beside it."""
         # Without a guess OpenCV starts from rest.
         no_guess: Any = None
         flow = np.asarray(self._flow.calc(small, other, no_guess))

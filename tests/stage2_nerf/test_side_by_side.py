@@ -156,9 +156,11 @@ def test_an_error_in_a_frame_leaves_no_video(tiny_clip: TrackedClip, tmp_path: P
             self.model.device = torch.device("cpu")  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
             self.clip, self.backdrop = tiny_clip, ORIGINAL
 
-        def render(self, number, frame, looks, moment=None):  # pyright: ignore[reportIncompatibleMethodOverride]
+        def scene_of_looks(self, number, looks, moment=None):  # pyright: ignore[reportIncompatibleMethodOverride]
             if number == 6:
                 raise UserError("the matte of frame 6 cannot be read")
+
+        def pasted(self, number, frame, looks, moment, scene):
             return [frame]
 
     reader = VideoReader(Path(tiny_clip.source.path))
