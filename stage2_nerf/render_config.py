@@ -71,7 +71,8 @@ class RenderConfig:
     detail: Annotated[float, tyro.conf.arg(metavar="0..1")] = 1.0
     """How much of the source's fine brightness to put back on the avatar. With driven or changed expressions it goes to
     hair and clothes alone, for the source's face makes another; a head or camera that moves otherwise gets none. With 0
-    the avatar is shown alone: it is not shifted by fractions of a pixel to where the film shows the person, either."""
+    the avatar is shown alone: it is not shifted by fractions of a pixel to where the film shows the person, either, and
+    what a look changes is not averaged with the frames before and after."""
     overwrite: bool = False
     """Replace the output if it exists."""
 
