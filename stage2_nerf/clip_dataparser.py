@@ -21,7 +21,8 @@ from scipy.spatial import KDTree
 from stage2_nerf.clip_checks import require_sound
 from stage2_nerf.deformation import spread_displacements
 from stage2_nerf.near_side import MIDDLE
-from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, voxel_centres
+from stage2_nerf.proxy_gaps import PartHull, close_gaps
+from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, carve_hull, voxel_centres
 from stage2_nerf.proxy_shell import OUTLINE_MARGIN, inside_shell, keep_near_shell, round_behind_outline, silhouettes
 from tracking.clip import Intrinsics, TrackedClip
 from tracking.errors import UserError
@@ -35,6 +36,8 @@ SHELL_MARGIN = 1.0
 """How far, in centimetres, head and torso may reach out of their shells."""
 FACE_MARGIN = 1.5
 """How far from the tracked face, in centimetres, the head may be whatever else is said of its depth."""
+LEAST_SHOWN = 0.15
+"""Share of the frames that see a place which must show a part there, for it to be given to that part in a gap."""
 LEAST_TORSO = 10.0
 """Height of a torso that the pictures hardly show, in centimetres."""
 
@@ -156,6 +159,7 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
         *(silhouettes(*shell, np.linalg.inv(to_space), clip.intrinsics, size) for _, to_space, shell, _ in parts)
     )
     labels = [clip.labels(int(frame)) for frame in seen]
+    hulls: list[PartHull] = []
     for part, camera_to_space, shell, thickness in parts:
         box = bounding_box(clip, seen, camera_to_space, shell[0], part)
         to_camera = np.linalg.inv(camera_to_space)
@@ -167,10 +171,19 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
         rounded = round_behind_outline(points, mattes, to_camera, clip.intrinsics, middle, margin)
         if part == "head":
             rounded |= KDTree(neutral[:FACE_POINTS]).query(points)[0] < FACE_MARGIN
-        to_camera[:, :3, 3] *= scale
+        shown = carve_hull(points, own, to_camera, clip.intrinsics, LEAST_SHOWN, margin=0.03)
+        to_scene = to_camera.copy()
+        to_scene[:, :3, 3] *= scale
         resolution, surface = config.proxy_resolution, shell[0] * scale
-        proxy = build_proxy(box * scale, resolution, surface, mattes, to_camera, clip.intrinsics, thickness * scale)
-        proxies[part] = replace(proxy, hull=proxy.hull & torch.from_numpy(near & rounded).view(proxy.hull.shape))
+        proxy = build_proxy(box * scale, resolution, surface, mattes, to_scene, clip.intrinsics, thickness * scale)
+        proxies[part] = proxy
+        allowed = proxy.hull.numpy().ravel()
+        spacing = float((box[1] - box[0]).max()) / (resolution - 1)
+        kept = allowed & near & rounded
+        hulls.append(PartHull(points, spacing, to_camera, kept, allowed & shown, allowed))
+    for part, hull in zip(list(proxies), close_gaps(hulls, mattes, clip.intrinsics), strict=True):
+        whole = proxies[part].hull
+        proxies[part] = replace(proxies[part], hull=torch.from_numpy(hull).view(whole.shape))
     displacement = spread_displacements(
         neutral * scale,
         model.expression_deltas * scale,
