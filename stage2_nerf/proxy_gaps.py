@@ -48,7 +48,7 @@ def close_gaps(
     """
     hulls = [part.kept for part in parts]
     for candidates in ([part.shown for part in parts], [part.allowed for part in parts]):
-        missed = (mattes > LEAST_MATTE) & ~covered_by(parts, hulls, intrinsics, mattes.shape)
+        missed = (mattes > LEAST_MATTE) & ~covered_by(parts, hulls, mattes, intrinsics)
         if not missed.any():
             break
         hulls = [
@@ -61,20 +61,20 @@ def close_gaps(
 def covered_by(
     parts: Sequence[PartHull],
     hulls: Sequence[Bool[np.ndarray, "points"]],
+    mattes: Float32[np.ndarray, "frames height width"],
     intrinsics: Intrinsics,
-    shape: tuple[int, int, int],
 ) -> Bool[np.ndarray, "frames height width"]:
-    """Pixels onto which a voxel of any hull falls, as large as it is seen."""
-    covered = np.zeros(shape, bool)
-    scale = shape[2] / intrinsics.width
+    """Pixels of the mattes onto which a voxel of any hull falls, as large as it is seen."""
+    covered = np.zeros_like(mattes, bool)
+    height, width = mattes.shape[1:]
     for part, hull in zip(parts, hulls, strict=True):
-        views = seen_points(part.points[hull], part.space_to_camera, intrinsics, (shape[2], shape[1]))
+        views = seen_points(part.points[hull], part.space_to_camera, intrinsics, (width, height))
         for picture, view in zip(covered, views, strict=True):
             if not len(view.row):
                 continue
             centres = np.zeros(picture.shape, np.uint8)
             centres[view.row, view.column] = 1
-            side = intrinsics.focal_length * scale * part.spacing / float(np.median(view.depth))
+            side = intrinsics.focal_length * width / intrinsics.width * part.spacing / float(np.median(view.depth))
             # A little more than a voxel's side: between neighbours there is no gap.
             reach = int(np.ceil(side / 2))
             picture |= cv2.dilate(centres, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0

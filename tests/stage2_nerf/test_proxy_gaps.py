@@ -52,10 +52,10 @@ def test_a_gap_goes_to_the_part_that_is_seen_there_or_else_to_both(is_shown: boo
     head = replace(head, kept=head.points[:, 1] > 3, shown=hanging & is_shown | (head.points[:, 1] > 3))
     torso = replace(torso, kept=np.abs(torso.points[:, 0]) > 3, shown=np.abs(torso.points[:, 0]) > 3)
     mattes = matte(slice(22, 58), slice(24, 56))
-    gap = (mattes > 0.5) & ~covered_by([head, torso], [head.kept, torso.kept], LENS, mattes.shape)
+    gap = (mattes > 0.5) & ~covered_by([head, torso], [head.kept, torso.kept], mattes, LENS)
     assert gap.sum() > 50
     hulls = close_gaps([head, torso], mattes, LENS)
-    missed = (mattes > 0.5) & ~covered_by([head, torso], hulls, LENS, mattes.shape)
+    missed = (mattes > 0.5) & ~covered_by([head, torso], hulls, mattes, LENS)
     # Below the head's box there is the torso's alone, and it was not seen there.
     assert missed.sum() == 0
     assert (hulls[0] & ~head.kept).any()
@@ -88,6 +88,6 @@ def test_every_pixel_of_a_tracked_person_is_met(tiny_clip: TrackedClip) -> None:
         kept = hull.ravel()
         spacing = float((box[1] - box[0]).max()) / (len(hull) - 1)
         found.append(PartHull(points, spacing, cameras, kept, kept, kept))
-    covered = covered_by(found, [part.kept for part in found], tiny_clip.intrinsics, mattes.shape)
+    covered = covered_by(found, [part.kept for part in found], mattes, tiny_clip.intrinsics)
     missed = (mattes > 0.9) & ~covered
     assert missed.sum() / (mattes > 0.9).sum() < 0.002
