@@ -22,8 +22,15 @@ from stage2_nerf.clip_checks import require_sound
 from stage2_nerf.deformation import spread_displacements
 from stage2_nerf.near_side import MIDDLE
 from stage2_nerf.proxy_gaps import PartHull, close_gaps
-from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, carve_hull, voxel_centres
-from stage2_nerf.proxy_shell import OUTLINE_MARGIN, inside_shell, keep_near_shell, round_behind_outline, silhouettes
+from stage2_nerf.proxy_grid import ProxyGrid, build_proxy, voxel_centres
+from stage2_nerf.proxy_shell import (
+    OUTLINE_MARGIN,
+    inside_shell,
+    keep_near_shell,
+    round_behind_outline,
+    silhouettes,
+    where_shown,
+)
 from tracking.clip import Intrinsics, TrackedClip
 from tracking.errors import UserError
 from tracking.head_model import HeadModel
@@ -36,8 +43,6 @@ SHELL_MARGIN = 1.0
 """How far, in centimetres, head and torso may reach out of their shells."""
 FACE_MARGIN = 1.5
 """How far from the tracked face, in centimetres, the head may be whatever else is said of its depth."""
-LEAST_SHOWN = 0.15
-"""Share of the frames that see a place which must show a part there, for it to be given to that part in a gap."""
 LEAST_TORSO = 10.0
 """Height of a torso that the pictures hardly show, in centimetres."""
 
@@ -166,12 +171,12 @@ def person(clip: TrackedClip, config: PortraitClipDataParserConfig, scale: float
         points = voxel_centres(box, config.proxy_resolution)
         inside = inside_shell(points, *shell, SHELL_MARGIN)
         own = mattes * np.stack([cv2.resize(shows(part, one), size, interpolation=cv2.INTER_AREA) for one in labels])
-        near = keep_near_shell(points, inside, own, covered, to_camera, clip.intrinsics)
+        shown = where_shown(points, own, to_camera, clip.intrinsics)
+        near = keep_near_shell(points, inside, shown, own, covered, to_camera, clip.intrinsics)
         middle, margin = np.array(MIDDLE[part]) / scale, OUTLINE_MARGIN[part]
         rounded = round_behind_outline(points, mattes, to_camera, clip.intrinsics, middle, margin)
         if part == "head":
             rounded |= KDTree(neutral[:FACE_POINTS]).query(points)[0] < FACE_MARGIN
-        shown = carve_hull(points, own, to_camera, clip.intrinsics, LEAST_SHOWN, margin=0.03)
         to_scene = to_camera.copy()
         to_scene[:, :3, 3] *= scale
         resolution, surface = config.proxy_resolution, shell[0] * scale

@@ -19,6 +19,8 @@ ROUNDNESS = 12.0
 """Radius, in centimetres, of the balls that head and torso are taken for near their outlines."""
 OUTLINE_MARGIN = {"head": 2.5, "torso": 5.0}
 """How far before and behind its plane each part's outline may lie, in centimetres."""
+LEAST_SHOWN = 0.15
+"""Share of the frames that see a point which must show a part of the person there."""
 
 
 def inside_shell(
@@ -59,20 +61,33 @@ def silhouettes(
     return covered.astype(bool)
 
 
+def where_shown(
+    points: Float[np.ndarray, "points 3"],
+    mattes: Float32[np.ndarray, "frames height width"],
+    space_to_camera: Float[np.ndarray, "frames 4 4"],
+    intrinsics: Intrinsics,
+    agreement: float = LEAST_SHOWN,
+) -> Bool[np.ndarray, "points"]:
+    """Points where a part of the person is seen; arguments as `keep_near_shell` has them."""
+    return carve_hull(points, mattes, space_to_camera, intrinsics, agreement, margin=0.03)
+
+
 def keep_near_shell(
     points: Float[np.ndarray, "points 3"],
     inside: Bool[np.ndarray, "points"],
+    shown: Bool[np.ndarray, "points"],
     mattes: Float32[np.ndarray, "frames height width"],
     covered: Bool[np.ndarray, "frames height width"],
     space_to_camera: Float[np.ndarray, "frames 4 4"],
     intrinsics: Intrinsics,
-    agreement: float = 0.15,
+    agreement: float = LEAST_SHOWN,
 ) -> Bool[np.ndarray, "points"]:
     """Points where a part of the person is seen: inside its shell, or beside all shells.
 
     Args:
         points: in the space that the part is rigid in.
         inside: whether each is inside the part's shell.
+        shown: whether the part is seen there (`where_shown`).
         mattes: of some frames, in [0, 1]: where they show this part.
         covered: pixels of the same frames that any shell covers.
         space_to_camera: of the same frames; OpenGL cameras.
@@ -81,7 +96,7 @@ def keep_near_shell(
     """
     beyond = np.where(covered, 0, mattes).astype(np.float32)
     beside = carve_hull(points, beyond, space_to_camera, intrinsics, agreement)
-    return (inside | beside) & carve_hull(points, mattes, space_to_camera, intrinsics, agreement, margin=0.03)
+    return (inside | beside) & shown
 
 
 def round_behind_outline(

@@ -3,7 +3,14 @@
 import numpy as np
 import trimesh
 
-from stage2_nerf.proxy_shell import ROUNDNESS, inside_shell, keep_near_shell, round_behind_outline, silhouettes
+from stage2_nerf.proxy_shell import (
+    ROUNDNESS,
+    inside_shell,
+    keep_near_shell,
+    round_behind_outline,
+    silhouettes,
+    where_shown,
+)
 from tracking.clip import Intrinsics
 
 CAMERA = Intrinsics(focal_length=100.0, center_x=50.0, center_y=40.0, width=100, height=80)
@@ -37,7 +44,8 @@ def test_outside_of_the_shell_only_what_the_shell_does_not_cover_is_kept():
     covered = silhouettes(BALL.vertices, BALL.faces, AHEAD[None], CAMERA, (100, 80))
     matte = np.zeros((1, 80, 100), np.float32)
     matte[0, 20:60, 20:80] = 1
-    kept = keep_near_shell(points, inside, matte, covered, AHEAD[None], CAMERA)
+    shown = where_shown(points, matte, AHEAD[None], CAMERA)
+    kept = keep_near_shell(points, inside, shown, matte, covered, AHEAD[None], CAMERA)
     # Before and behind the ball nothing is kept; beside it the matte says that there is more.
     assert kept.tolist() == [True, False, False, True, True, False]
 
@@ -49,7 +57,9 @@ def test_what_shows_another_part_is_none_of_this_one_even_within_the_shell():
     matte = np.zeros((1, 80, 100), np.float32)
     matte[0, 20:60, 20:50] = 1
     # To the right of the middle the other part is seen: inside of the shell as beside it.
-    assert keep_near_shell(points, inside, matte, covered, AHEAD[None], CAMERA).tolist() == [True, False, True, False]
+    shown = where_shown(points, matte, AHEAD[None], CAMERA)
+    kept = keep_near_shell(points, inside, shown, matte, covered, AHEAD[None], CAMERA)
+    assert kept.tolist() == [True, False, True, False]
 
 
 def ball(radius, distance):
