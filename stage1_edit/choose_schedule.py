@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 import tyro
 
-from stage1_edit.edit_then_fit import EditOnce, EditThenFit, EditThenFitConfig, plan_rounds
-from stage1_edit.editing_cost import AsInstructPix2Pix, network_behind
-from stage1_edit.editor import FrameEditor
+from stage1_edit.edit_then_fit import EditOnce, EditOnceConfig, EditThenFit, EditThenFitConfig, plan_rounds
+from stage1_edit.editing_cost import AsInstructPix2Pix, ReadyEdits, network_behind
+from stage1_edit.editor import FrameEditor, behind
 from stage1_edit.schedule import (
     INSTRUCT_NERF2NERF,
     EditSchedule,
@@ -26,9 +26,11 @@ class ScheduleConfig:
 
     # The flag is that of the whole: --pipeline.style-training.schedule NAME.
     name: Annotated[ScheduleName, tyro.conf.arg(name="")] = "auto"
-    """auto edits every frame once, before the first step, where no network is asked (once), and few frames in rounds
-    where each asks one many times (edit-then-fit). iterative goes on editing frames from the avatar's renders;
+    """auto edits frames once, before the first step, where no network is asked (once), and few frames in rounds where
+    each asks one many times (edit-then-fit). iterative goes on editing frames from the avatar's renders;
     instruct-nerf2nerf is that exactly as published."""
+    once: EditOnceConfig = field(default_factory=EditOnceConfig)
+    """Frames that span the clip, from noise, before the first step."""
     iterative: IterativeDatasetUpdateConfig = field(
         default_factory=lambda: IterativeDatasetUpdateConfig(last_max_noise_level=0.3)
     )
@@ -36,12 +38,17 @@ class ScheduleConfig:
     edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
     """Keyframes from noise, then rounds from the avatar's renders, within a budget."""
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Runs of earlier versions recorded no number of frames to edit once."""
+        self.__dict__.update({"once": EditOnceConfig(), **state})
+
     def check(self) -> None:
         """See whether the settings make sense.
 
         Raises:
             UserError: they do not; the message says which to change.
         """
+        self.once.check()
         self.edit_then_fit.check()
 
     @property
@@ -85,7 +92,8 @@ def make_schedule(
     name = resolve_schedule_name(config, editor)
     price = network_behind(editor) or AsInstructPix2Pix()
     if name == "once":
-        return EditOnce(order, price, edited_in)
+        every = behind(editor, ReadyEdits) is not None
+        return EditOnce(order if every else order[: config.once.frames], price, edited_in)
     if name == "edit-then-fit":
         return EditThenFit(plan_rounds(config.edit_then_fit, order, total_steps, price), edited_in)
     if name == "instruct-nerf2nerf":
@@ -100,7 +108,7 @@ def in_words(schedule: EditSchedule, editor: FrameEditor) -> str:
     network = network_behind(editor)
     if isinstance(schedule, EditOnce):
         cost = "no network" if network is None else f"{schedule.rounds[0].evaluations:,} network evaluations"
-        return f"Schedule: every frame once, before the first step; {cost}."
+        return f"Schedule: {len(schedule.rounds[0].frames)} frames once, before the first step; {cost}."
     if isinstance(schedule, EditThenFit):
         rounds = ", then ".join(f"{len(one.frames)} at noise level {one.noise_level:g}" for one in schedule.rounds)
         total = sum(one.evaluations for one in schedule.rounds)

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
-from stage1_edit.editor import EditRequest, Image
+from stage1_edit.editor import EditRequest, Image, behind
 from stage1_edit.frame_geometry import FrameGeometry
 from stage1_edit.prompts import EditPrompt
 
@@ -67,10 +67,8 @@ class FollowsAnchors(Protocol):
 
 
 def follower_in(editor: object) -> FollowsAnchors | None:
-    """Whoever follows anchors, behind any that wrap it and hold it as `editor`; none if none does."""
-    while editor is not None and not isinstance(editor, FollowsAnchors):
-        editor = getattr(editor, "editor", None)
-    return editor
+    """Whoever follows anchors, behind any that wrap it; none if none does."""
+    return behind(editor, FollowsAnchors)
 
 
 def forget_anchors(editor: object, requests: Sequence[EditRequest]) -> None:

@@ -4,10 +4,12 @@ An edit by InstructPix2Pix in 20 steps under three conditions is 60 of them. Wha
 counted too. Editors without a network cost milliseconds, and nothing by this measure.
 """
 
+from collections.abc import Sized
 from typing import Protocol, runtime_checkable
 
 from stage1_edit.denoising import steps_at
-from stage1_edit.editor import FrameEditor
+from stage1_edit.editor import FrameEditor, behind
+from stage1_edit.prompts import EditPrompt
 
 
 @runtime_checkable
@@ -22,14 +24,18 @@ class NetworkEditor(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadyEdits(Protocol):
+    """An editor whose edits were made elsewhere, and are only taken."""
+
+    def pictures(self, prompt: EditPrompt) -> Sized:
+        """The edits of a prompt."""
+        ...
+
+
 def network_behind(editor: FrameEditor) -> NetworkEditor | None:
-    """The editor that asks a network, behind any that wrap it and hold it as `editor`; none if none does."""
-    while not isinstance(editor, NetworkEditor):
-        inner = getattr(editor, "editor", None)
-        if inner is None:
-            return None
-        editor = inner
-    return editor
+    """The editor that asks a network, behind any that wrap it; none if none does."""
+    return behind(editor, NetworkEditor)
 
 
 def evaluations_so_far(editor: FrameEditor) -> int:

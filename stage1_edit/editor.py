@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -13,6 +13,7 @@ from stage1_edit.prompts import EditPrompt
 
 Image: TypeAlias = Float[Tensor, "height width 3"]
 """RGB in [0, 1]."""
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,10 @@ class FrameEditor(Protocol):
             UserError: the editor cannot follow this prompt; the message says which it can.
         """
         ...
+
+
+def behind(editor: object, kind: type[Kind]) -> Kind | None:
+    """The first of a kind among an editor and those that it wraps, each held as `editor`; none if none is."""
+    while editor is not None and not isinstance(editor, kind):
+        editor = getattr(editor, "editor", None)
+    return editor

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from stage1_edit.compositing import composite, region_mask
 from stage1_edit.consistency import forget_anchors
-from stage1_edit.editor import EditRequest, FrameEditor, Image
+from stage1_edit.editor import EditRequest, FrameEditor, Image, behind
 from stage1_edit.face_deviation import FaceDeviation, face_deviation
 from stage1_edit.prompts import EditPrompt
 from tracking.choose_detector import DetectorConfig, make_detector
@@ -273,13 +273,9 @@ class ExpressionGuard:
 
 
 def guard_counts(editor: FrameEditor) -> GuardCounts:
-    """What the guard in an editor has done, behind any that wrap it and hold it as `editor`; nothing if none is."""
-    inner: object = editor
-    while inner is not None:
-        if isinstance(inner, ExpressionGuard):
-            return inner.counts
-        inner = getattr(inner, "editor", None)
-    return GuardCounts()
+    """What the guard in an editor has done, behind any that wrap it; nothing if there is none."""
+    guard = behind(editor, ExpressionGuard)
+    return GuardCounts() if guard is None else guard.counts
 
 
 def nearest(faces: Sequence[DetectedFace], place: np.ndarray | None) -> Face:

@@ -3,6 +3,7 @@
 They bound where rays may meet the portrait, and so are generous rather than true: nothing behind the face is measured.
 """
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -46,7 +47,7 @@ def head_shell(
     model = HeadModel.load()
     coefficients = np.zeros(len(model.expression_names)) if expression is None else expression
     face = model.vertices(identity, coefficients)[:FACE_POINTS].astype(np.float64)
-    rim = boundary_loop(model.triangles)
+    rim = face_rim()
     # Polar angles around the axis through the face, each rim point's own meridian going from the rim to the back pole.
     offset = (face[rim] - SKULL_CENTER) / (SKULL_RADII + hair)
     around = np.arctan2(offset[:, 1], offset[:, 0])
@@ -66,8 +67,18 @@ def head_shell(
     return np.concatenate(vertices), np.concatenate(triangles)
 
 
+@lru_cache(maxsize=1)
+def face_rim() -> Int[np.ndarray, "loop"]:
+    """The vertices around the model's face. Not to be written to: it is found once."""
+    rim = boundary_loop(HeadModel.load().triangles)
+    rim.setflags(write=False)
+    return rim
+
+
+@lru_cache(maxsize=1)
 def torso_shell() -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"]]:
-    """Neck, shoulders and chest of a broad adult in loose clothes, in torso space."""
+    """Neck, shoulders and chest of a broad adult in loose clothes, in torso space. Not to be written to: it is made
+    once."""
     angle = np.linspace(0, 2 * np.pi, TORSO_SEGMENTS, endpoint=False)
     vertices, rings = [], []
     for number, (height, half_width, half_depth, shift) in enumerate(TORSO_RINGS):
@@ -78,7 +89,10 @@ def torso_shell() -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "tri
     vertices += [np.array([[0.0, TORSO_RINGS[0, 0], TORSO_RINGS[0, 3]]]), np.array([[0.0, TORSO_RINGS[-1, 0], 0.0]])]
     triangles = [_band(upper, lower)[:, ::-1] for upper, lower in pairwise(rings)]
     triangles += [_fan(rings[0], count), _fan(rings[-1][::-1], count + 1)]
-    return np.concatenate(vertices), np.concatenate(triangles)
+    shell = np.concatenate(vertices), np.concatenate(triangles)
+    for part in shell:
+        part.setflags(write=False)
+    return shell
 
 
 def boundary_loop(triangles: Int[np.ndarray, "triangles 3"]) -> Int[np.ndarray, "loop"]:

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
-from stage1_edit.edit_then_fit import EditThenFit
+from stage1_edit.edit_then_fit import EditOnceConfig, EditThenFit
 from stage1_edit.editing_cost import evaluations_so_far, network_behind
+from stage1_edit.external_editor import ExternalEditor, ExternalEditorConfig
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.schedule import IterativeDatasetUpdate
+from tracking.errors import UserError
 
 
 @dataclass
@@ -56,13 +58,30 @@ def test_a_network_is_found_and_counted_behind_its_wrappers() -> None:
     assert evaluations_so_far(Wrapper(network)) == 7 and evaluations_so_far(OfflineEditor()) == 0
 
 
-def test_an_editor_without_a_network_edits_every_frame_once_from_pure_noise() -> None:
+def test_an_editor_without_a_network_edits_frames_once_from_pure_noise() -> None:
     """Edited again from a render that is still learning, frames were drawn back to the original for good."""
     edits = schedule("auto", OfflineEditor())
     assert edits.is_round_next
     first = edits.due()
     assert first.frames == tuple(range(20)) and first.noise_level == 1
     assert not any(edits.due().frames for _ in range(200)) and not edits.is_round_next
+
+
+def test_of_a_long_clip_the_most_telling_frames_are_edited_once() -> None:
+    """Edits of every frame of a long clip took longer than the training on them."""
+    order = [(7 * frame) % 400 for frame in range(400)]
+    edits = make_schedule(ScheduleConfig(), OfflineEditor(), order, 4, 100, torch.Generator(), {})
+    assert list(edits.due().frames) == order[:120]
+
+
+def test_pictures_that_were_edited_elsewhere_are_all_taken(tmp_path) -> None:
+    edited = Wrapper(ExternalEditor(ExternalEditorConfig(tmp_path)))
+    assert len(schedule("auto", edited, frames=400).due().frames) == 400
+
+
+def test_to_edit_no_frame_is_refused() -> None:
+    with pytest.raises(UserError, match="0 frames are to be edited once"):
+        ScheduleConfig(once=EditOnceConfig(0)).check()
 
 
 def test_of_frames_edited_once_an_interrupted_run_edits_the_rest() -> None:
@@ -103,7 +122,7 @@ def test_a_network_is_planned_for_by_its_own_price() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("auto", "every frame once, before the first step; no network"),
+        ("auto", "20 frames once, before the first step; no network"),
         ("iterative", "every frame first, then 1 every 10 steps"),
         ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
         ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.8, then 20 at noise level 0.5; 2,520 network"),
