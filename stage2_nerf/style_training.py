@@ -56,7 +56,7 @@ class StyleTrainingConfig:
         """Runs of earlier versions recorded iterative dataset update's settings where now a schedule is chosen."""
         self.__dict__.update({"start": "render", "plane_learning_rate": 5e-2, **state})
         if isinstance(self.schedule, IterativeDatasetUpdateConfig):
-            self.schedule = ScheduleConfig("iterative", self.schedule)
+            self.schedule = ScheduleConfig("iterative", iterative=self.schedule)
 
 
 MOST_SPREAD = 400
