@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.progress import track
 
 from evaluation.editing_alone import edit_alone
@@ -77,6 +78,8 @@ class EditingTask:
     """How many frames are edited together."""
     training: StyleTrainingConfig | None = None
     """How our style is trained otherwise; as the run's own settings have it, if none is given."""
+    seed: int = 0
+    """Of our style's first values, its rays and its edits."""
 
 
 Method = Callable[[EditingTask, Path], None]
@@ -109,6 +112,7 @@ def edit_with_static_nerf(task: EditingTask, output: Path) -> None:
 
 def edit_with_avatar(task: EditingTask, output: Path) -> None:
     """Train a style of the run's avatar, and render it as `portrait-render` does."""
+    torch.manual_seed(task.seed)
     pipeline = load_for_editing(task, task.prompt)
     pipeline.train()
     training = StyleTraining(
@@ -118,7 +122,7 @@ def edit_with_avatar(task: EditingTask, output: Path) -> None:
         pipeline.model,
         pipeline.datamanager,
         (task.editor, EditedFrames(task.workshop / "edited", task.prompt, "measured")),
-        seed=0,
+        seed=task.seed,
         frames_at_once=task.batch_size,
     )
     training.begin()

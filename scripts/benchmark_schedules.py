@@ -62,6 +62,8 @@ from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 OWN_TARGET, FRAME_BY_FRAME, IN2N = "own_target", "frame_by_frame", "instruct_nerf2nerf"
+ALONE = OWN_TARGET, FRAME_BY_FRAME
+"""Ways without a style."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Arguments:
     editor_model: Path | None = None
     """A folder with an InstructPix2Pix in diffusers' format."""
     model: ModelSettings = field(default_factory=ModelSettings)
+    seeds: tuple[int, ...] = (0,)
+    """What has a style is made anew with each of them."""
     jitter: Jitter = field(default_factory=Jitter)
     """How inconsistent the editor is that needs no model."""
     size: int = 320
@@ -171,11 +175,15 @@ class Comparison:
 
     def results(self) -> list[dict[str, Any]]:
         """The measures of every way, made if they are not there, and a picture of all."""
-        found = [self._result(way) for way in self.arguments.ways]
+        seeds = self.arguments.seeds
+        found = [
+            self._result(way, seed) for way in self.arguments.ways for seed in (seeds[:1] if way in ALONE else seeds)
+        ]
         output = self.arguments.output
         slug = "-".join(self.prompt.text.split())
         sheet = output.with_name(f"{output.stem}_{self.clip_name}_{slug}.png")
-        write_sheet(self.clip, [self._folder(way) / "video.mp4" for way in self.arguments.ways], self.region, sheet)
+        videos = [self._folder(way, seeds[0]) / "video.mp4" for way in self.arguments.ways]
+        write_sheet(self.clip, videos, self.region, sheet)
         return found
 
     @property
@@ -187,25 +195,26 @@ class Comparison:
         """The clip's."""
         return clip_name(self.arguments.clip)
 
-    def _result(self, way: str) -> dict[str, Any]:
-        folder = self._folder(way)
+    def _result(self, way: str, seed: int) -> dict[str, Any]:
+        folder = self._folder(way, seed)
         kept = folder / "result.json"
         if kept.is_file():
             return json.loads(kept.read_text())
         # What an interrupted command edited would not be counted.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        CONSOLE.print(f"[bold]{self.clip_name}[/bold], {self.prompt}: {way}")
-        editor, task = self._task(way, folder)
+        CONSOLE.print(f"[bold]{self.clip_name}[/bold], {self.prompt}: {way}, seed {seed}")
+        editor, task = self._task(way, folder, seed)
         video = folder / "video.mp4"
         begun = time.process_time()
-        METHODS["per_frame" if way in (OWN_TARGET, FRAME_BY_FRAME) else "ours"](task, video)
+        METHODS["per_frame" if way in ALONE else "ours"](task, video)
         seconds = time.process_time() - begun
         found = {
             "clip": self.clip_name,
             "frames": len(self.clip.frames),
             "prompt": str(self.prompt),
             "way": way,
+            "seed": seed,
             "measures": way_measures(self.clip, video, way, self.prompt, MeasuringConfig(self.arguments.size)),
             "edits": editor.evaluations,
             "network_evaluations": editor.network_evaluations,
@@ -214,7 +223,7 @@ class Comparison:
         write_measurements(kept, found)
         return found
 
-    def _task(self, way: str, folder: Path) -> tuple[CountingEditor, EditingTask]:
+    def _task(self, way: str, folder: Path, seed: int) -> tuple[CountingEditor, EditingTask]:
         chosen = WAYS[way]
         steps = self.arguments.style_steps
         schedule = ScheduleConfig(chosen.schedule)
@@ -231,6 +240,7 @@ class Comparison:
             style_steps=steps,
             training=training,
             batch_size=self.arguments.model.frames_at_once,
+            seed=seed,
         )
         return editor, task
 
@@ -243,9 +253,10 @@ class Comparison:
         frames = [int(frame) for frame in self.clip.frames]
         return HeadWindowEditor(editor, HeadWindow.of_clip(self.clip, frames, self.arguments.model.size))
 
-    def _folder(self, way: str) -> Path:
+    def _folder(self, way: str, seed: int) -> Path:
         """Where a way's results are kept; other settings have another place."""
-        key = {**settings_of(self.arguments), "prompt": str(self.prompt), "run": str(self.arguments.reconstruction)}
+        run = str(self.arguments.reconstruction)
+        key = {**settings_of(self.arguments), "seed": seed, "prompt": str(self.prompt), "run": run}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:8]
         return self.arguments.work / self.clip_name / f"{way}-{digest}"
 
@@ -291,10 +302,11 @@ def main(arguments: Arguments) -> None:
     results: list[dict[str, Any]] = []
     for typed in arguments.prompts:
         results += Comparison(arguments, clip, EditPrompt.split(typed), network).results()
+    editor = None if network is None else "a small InstructPix2Pix"
     measurements = {
         "what": "schedules of editing one avatar with one editor that differs from frame to frame, against each other",
         **circumstances(),
-        "settings": {**settings_of(arguments), "editor_model": None if network is None else "a small InstructPix2Pix"},
+        "settings": {**settings_of(arguments), "seeds": arguments.seeds, "editor_model": editor},
         "results": results,
         "means": means(results),
     }

@@ -8,7 +8,8 @@ with `--load-dir`, as a person would: first with all prompts but the last, then 
 written into it. Times are the processor's, so that other programs on the same cores count for nothing; edits are
 included.
 
-    reconstruction_seconds   of all its steps: their number times what a further step takes now, on the same machine
+    reconstruction_seconds   of all its steps, as further ones take now, on the same machine: the first, which load what
+                             is compiled as a style's own first do, and for the others their mean
     seconds, share           of each style's phase, and as a share of that; `wall_share` is of the seconds that the
     run's
                              own record tells of the reconstruction, on whatever machine that was
@@ -107,7 +108,8 @@ def measure(settings: dict[str, Any]) -> dict[str, Any]:
         kept = {key: value for key, value in tensors(second, shared=False).items() if key in old}
         further = started(run, Path(folder) / "further", steps + WARM_UP_STEPS + FURTHER_STEPS, [], None)
         further.train_steps(WARM_UP_STEPS + FURTHER_STEPS)
-        reconstruction = steps * float(np.mean(further.step_seconds[WARM_UP_STEPS:]))
+        first_ones, others = further.step_seconds[:WARM_UP_STEPS], further.step_seconds[WARM_UP_STEPS:]
+        reconstruction = sum(first_ones) + (steps - WARM_UP_STEPS) * float(np.mean(others))
         avatar_bytes = file_size(shared, Path(folder))
         sizes = [file_size(of_style(second, name), Path(folder)) for name in names]
         return {

@@ -1,5 +1,6 @@
 """One prompt's phase of a run: its frames are edited, and its style is trained on them over the frozen avatar."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class StyleTrainingConfig:
     steps: int = 1000
     """Training steps of each prompt."""
     learning_rate: float = 2e-2
-    """Adam's step size for the network at the phase's start; it falls tenfold, exponentially, to its end."""
+    """Adam's step size for the network at the phase's start; it falls to its end, as half a cosine does."""
     plane_learning_rate: float = 5e-2
     """The same for the feature planes."""
     keyframes: int = 4
@@ -59,6 +60,8 @@ class StyleTrainingConfig:
             self.schedule = ScheduleConfig("iterative", iterative=self.schedule)
 
 
+LAST_STEP_SIZE = 0.02
+"""What is left of the step size at a phase's end."""
 MOST_SPREAD = 400
 """Frames that are put in order by how they span the clip; the others follow in any order."""
 EditedFrame = tuple[int, Image]
@@ -333,7 +336,7 @@ class StyleTraining:
         """Move the style by its gradients."""
         progress = int(self.style.steps_trained) / max(self.config.steps, 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * 0.1**progress
+            group["lr"] = group["initial_lr"] * falling(progress)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
@@ -375,3 +378,10 @@ class StyleTraining:
     def render(self, row: int) -> Image:
         """The avatar's picture of a training frame, over that frame's own background."""
         return self.datamanager.over_background(row, self.model.render_frame(self.datamanager.camera(row)))
+
+
+def falling(progress: float) -> float:
+    """What is left of the step size: from 1 to `LAST_STEP_SIZE` along half a cosine (SGDR, Loshchilov and Hutter 2017,
+    arXiv 1608.03983, without restarts). It stays near 1 while the look is still found, and near the end for longer than
+    an exponential's would."""
+    return LAST_STEP_SIZE + (1 - LAST_STEP_SIZE) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
