@@ -239,13 +239,9 @@ def still_pixels(
     matte: Float[np.ndarray, "height width"],
 ) -> Bool[np.ndarray, "height width"]:
     """Which pixels of a frame neither the mouth nor the eyes and brows move."""
-    y, x = (torch.from_numpy(place).flatten() for place in np.indices(labels.shape))
-    rows, label = torch.full_like(y, row), torch.from_numpy(labels).long().flatten()
-    levels = torch.from_numpy((255 * matte).astype(np.uint8)).flatten()
-    still = [
-        exchange.unchanged(rows, y, x, label, levels, torch.full_like(y, part)) for part in (MOUTH, EYES_AND_BROWS)
-    ]
-    return torch.stack(still).all(dim=0).view(labels.shape).numpy()
+    seen = torch.from_numpy(labels), torch.from_numpy((255 * matte).astype(np.uint8))
+    still = [exchange.unchanged_in_frame(row, *seen, part) for part in (MOUTH, EYES_AND_BROWS)]
+    return torch.stack(still).all(dim=0).numpy()
 
 
 class Film:

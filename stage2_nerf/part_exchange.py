@@ -108,6 +108,15 @@ class PartExchange:
         apart = (label == Label.HAIR) | (label == Label.EARS) | (matte == 0)
         return torch.where(part == MOUTH, along < ABOVE, (part == OWN) | (along > BELOW) | apart)
 
+    def unchanged_in_frame(
+        self, row: int, labels: UInt8[Tensor, "height width"], matte: UInt8[Tensor, "height width"], part: int
+    ) -> Bool[Tensor, "height width"]:
+        """Which pixels of a whole frame look as they were filmed; the arguments are as `unchanged` has them."""
+        height, width = labels.shape
+        y, x = (place.flatten() for place in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
+        rows, parts = torch.full_like(y, row), torch.full_like(y, part)
+        return self.unchanged(rows, y, x, labels.flatten().long(), matte.flatten(), parts).view(height, width)
+
 
 def worn(
     own: Float[Tensor, "moments expressions"],

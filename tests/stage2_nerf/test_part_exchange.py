@@ -1,6 +1,5 @@
 """Frames in training that wear a part of another frame's expression, and where that changes nothing."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -15,17 +14,9 @@ from tracking.clip import TrackedClip
 from tracking.regions import Label
 
 if TYPE_CHECKING:
-    from stage2_nerf.datamanager import PortraitDataManager
+    pass
 
 NAMES = ("browInnerUp", "eyeBlinkLeft", "eyeLookUpLeft", "jawOpen", "mouthSmileLeft", "noseSneerLeft")
-
-
-@pytest.fixture
-def datamanager(tiny_clip: TrackedClip, tiny_preset) -> Iterator["PortraitDataManager"]:
-    torch.manual_seed(0)
-    config = deepcopy(tiny_preset.pipeline.datamanager)
-    config.data = tiny_clip.root
-    yield config.setup(device="cpu", test_mode="val")
 
 
 def test_a_mouth_is_another_frames_with_jaw_cheeks_and_nose_and_eyes_are_with_the_brows():
@@ -37,12 +28,9 @@ def test_a_mouth_is_another_frames_with_jaw_cheeks_and_nose_and_eyes_are_with_th
 def everywhere(clip: TrackedClip, frame: int, part: int) -> np.ndarray:
     """Which of a frame's pixels look as filmed, whatever the part does."""
     labels, matte = clip.labels(frame), clip.matte(frame)
-    y, x = torch.meshgrid(torch.arange(labels.shape[0]), torch.arange(labels.shape[1]), indexing="ij")
-    row = torch.full_like(y, clip.frames.tolist().index(frame))
-    seen = torch.from_numpy(labels).long(), torch.from_numpy((255 * matte).astype(np.uint8))
-    pixels = [values.flatten() for values in (row, y, x, *seen, torch.full_like(y, part))]
-    unchanged = PartExchange(clip, clip.frames.tolist()).unchanged(*pixels)
-    return unchanged.view(labels.shape).numpy()
+    seen = torch.from_numpy(labels), torch.from_numpy((255 * matte).astype(np.uint8))
+    row = clip.frames.tolist().index(frame)
+    return PartExchange(clip, clip.frames.tolist()).unchanged_in_frame(row, *seen, part).numpy()
 
 
 def test_a_frame_is_compared_where_what_it_wears_moves_nothing(tiny_clip: TrackedClip):
