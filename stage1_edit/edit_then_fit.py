@@ -9,6 +9,8 @@ et al. 2024, arXiv 2406.09402; DGE, Chen et al., ECCV 2024). Here:
 3. In every further round more frames are edited, the earlier ones among them, from the avatar's own renders, noised to
    the round's level. Renders of one avatar agree, so edits that start from them agree more than any from noise; and
    from a level of 0.5 only half of the sampling steps are left to take.
+4. The last round takes frames that were never edited first: a style comes nearer to its target in frames that it has
+   seen an edit of.
 
 A render is not where the edit should be: the style has not been learned to the end, and is the mean of few edits. An
 edit from level n keeps about 1 - n of that, so what the first round left keeps the product of all later rounds' 1 - n,
@@ -43,7 +45,7 @@ class EditThenFitConfig:
     """Of the rounds, from 1, pure noise, down; the number of levels is the number of rounds."""
     shares: tuple[float, ...] = (0.22, 0.39, 0.39)
     """Of the budget, for each round."""
-    begins: tuple[float, ...] = (0.0, 0.4, 0.7)
+    begins: tuple[float, ...] = (0.0, 0.3, 0.6)
     """When each round begins, as a share of the phase's training steps; the first at 0."""
 
     def check(self) -> None:
@@ -91,10 +93,11 @@ class EditRound:
 def plan_rounds(
     config: EditThenFitConfig, order: Sequence[int], total_steps: int, price: EditPrice
 ) -> tuple[EditRound, ...]:
-    """Which frames each round edits: the first of the order, as many as its share of the budget pays for, one at least.
+    """Which frames each round edits, as many as its share of the budget pays for, one at least.
 
     Args:
-        order: all frames, the most telling first; every round's frames are the beginning of it.
+        order: all frames, the most telling first; every round's frames are the beginning of it, but the last round's
+            those that no earlier one edits, and then its beginning.
         total_steps: training steps of the phase.
         price: what the editor asks for.
 
@@ -109,7 +112,10 @@ def plan_rounds(
         if rounds:
             first_step = max(first_step, rounds[-1].first_step + 1)
         cost = price.evaluations_for(count, level, True)
-        rounds.append(EditRound(tuple(order[:count]), level, first_step, cost))
+        is_last = len(rounds) == len(config.noise_levels) - 1
+        edited = max((len(one.frames) for one in rounds), default=0) if is_last else 0
+        frames = [*order[edited:], *order[:edited]][:count]
+        rounds.append(EditRound(tuple(frames), level, first_step, cost))
     return tuple(rounds)
 
 

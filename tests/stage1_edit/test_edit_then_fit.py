@@ -44,11 +44,16 @@ def test_no_plan_exceeds_the_budget_and_none_wastes_it(frames: int, price) -> No
         assert len(one.frames) == frames or more > share * 4500
 
 
-def test_every_round_edits_the_frames_of_the_one_before_again() -> None:
+def test_every_round_edits_the_most_telling_frames_and_the_last_those_without_an_edit_first() -> None:
     order = [7, 3, 9, 1, 0, 2, 4, 5, 6, 8]
     rounds = plan_rounds(EditThenFitConfig(budget=600), order, 100, AsInstructPix2Pix())
-    assert [one.frames for one in rounds] == [(7, 3), (7, 3, 9, 1), (7, 3, 9, 1, 0, 2, 4)]
-    assert [one.first_step for one in rounds] == [0, 40, 70]
+    assert [one.frames for one in rounds] == [(7, 3), (7, 3, 9, 1), (0, 2, 4, 5, 6, 8, 7)]
+    assert [one.first_step for one in rounds] == [0, 30, 60]
+
+
+def test_a_single_round_edits_the_most_telling_frames() -> None:
+    config = EditThenFitConfig(240, (1.0,), (1.0,), (0.0,))
+    assert [one.frames for one in plan_rounds(config, [3, 1, 4, 0, 5], 10, AsInstructPix2Pix())] == [(3, 1, 4, 0)]
 
 
 def test_a_cheap_model_edits_every_frame_in_every_round() -> None:
@@ -63,7 +68,7 @@ def test_rounds_come_before_their_steps_and_nothing_in_between() -> None:
     rounds = rounds_of(30, AsInstructPix2Pix(), steps=10)
     schedule = EditThenFit(rounds)
     due = [schedule.due() for _ in range(12)]
-    assert [step for step, one in enumerate(due) if one.frames] == [0, 4, 7]
+    assert [step for step, one in enumerate(due) if one.frames] == [0, 3, 6]
     found = [one for one in due if one.frames]
     assert [one.frames for one in found] == [one.frames for one in rounds]
     assert [(one.noise_level, one.number) for one in found] == [(1.0, 0), (0.8, 1), (0.5, 2)]
@@ -88,7 +93,7 @@ def test_a_round_that_was_interrupted_edits_only_what_is_left_of_it() -> None:
     schedule = EditThenFit(rounds, edited_in={0: 1, 1: 1, 2: 0})
     assert schedule.due().frames == (), "the first round was finished"
     due = [schedule.due() for _ in range(9)]
-    assert [one.frames for one in due if one.frames] == [(2, 3), (0, 1, 2, 3, 4, 5)]
+    assert [one.frames for one in due if one.frames] == [(2, 3), (4, 5, 0, 1, 2, 3)]
 
 
 def test_a_saving_point_is_told_before_each_round() -> None:
@@ -97,7 +102,7 @@ def test_a_saving_point_is_told_before_each_round() -> None:
     for _ in range(10):
         told.append(schedule.is_round_next)
         assert bool(schedule.due().frames) == told[-1]
-    assert [step for step, one in enumerate(told) if one] == [0, 4, 7]
+    assert [step for step, one in enumerate(told) if one] == [0, 3, 6]
 
 
 @pytest.mark.parametrize(
