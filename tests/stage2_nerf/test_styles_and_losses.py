@@ -9,6 +9,7 @@ from stage2_nerf.checkpoints import widened
 from stage2_nerf.losses import colour_loss, over, smoothness_loss, style_loss
 from stage2_nerf.plane_look_up import look_up_planes
 from stage2_nerf.portrait_model import psnr
+from stage2_nerf.style_training import falling
 from stage2_nerf.styles import Style, StyleConfig, StyleResidual, blend_residuals
 
 
@@ -90,6 +91,15 @@ def test_a_style_learns_the_mean_of_edits_that_differ():
     colours = torch.linspace(0, 1, 101)
     losses = torch.stack([style_loss(colour.expand(4, 3), edits) for colour in colours])
     assert_close(colours[losses.argmin()], torch.tensor(0.3))
+
+
+def test_a_styles_step_size_falls_to_a_fiftieth_along_half_a_cosine():
+    """An exponential fall left less of it in the middle and more at the end: farther from the edits, less steady."""
+    sizes = [falling(step / 10) for step in range(12)]
+    assert sizes[0] == 1 and sizes[10] == sizes[11] == 0.02, "an interrupted run may come to its end late"
+    assert_close(sizes[5], 0.51)
+    assert sizes[:11] == sorted(sizes[:11], reverse=True)
+    assert_close(sizes[3] + sizes[7], 1.02)
 
 
 def test_smoothness_of_a_ramp_is_its_squared_slope():
