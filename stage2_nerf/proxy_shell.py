@@ -66,10 +66,9 @@ def where_shown(
     mattes: Float32[np.ndarray, "frames height width"],
     space_to_camera: Float[np.ndarray, "frames 4 4"],
     intrinsics: Intrinsics,
-    agreement: float = LEAST_SHOWN,
 ) -> Bool[np.ndarray, "points"]:
     """Points where a part of the person is seen; arguments as `keep_near_shell` has them."""
-    return carve_hull(points, mattes, space_to_camera, intrinsics, agreement, margin=0.03)
+    return carve_hull(points, mattes, space_to_camera, intrinsics, LEAST_SHOWN, margin=0.03)
 
 
 def keep_near_shell(

@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,9 +11,6 @@ from torch.testing import assert_close
 
 from tracking.errors import UserError
 from tracking.regions import Label
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_rows_are_the_clips_frames_in_order(datamanager, tiny_clip):

@@ -1,7 +1,6 @@
 """Frames in training that wear a part of another frame's expression, and where that changes nothing."""
 
 from copy import deepcopy
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,9 +11,6 @@ from stage2_nerf.face_parts import face_parts
 from stage2_nerf.part_exchange import EYES_AND_BROWS, MOUTH, OWN, PartExchange, worn
 from tracking.clip import TrackedClip
 from tracking.regions import Label
-
-if TYPE_CHECKING:
-    pass
 
 NAMES = ("browInnerUp", "eyeBlinkLeft", "eyeLookUpLeft", "jawOpen", "mouthSmileLeft", "noseSneerLeft")
 
