@@ -34,7 +34,8 @@ def test_differences_are_scikit_images():
     random = np.random.default_rng(0)
     first, second = (random.uniform([0, -90, -90], [100, 90, 90], (5000, 3)) for _ in range(2))
     np.testing.assert_allclose(ciede2000(first, second), deltae(first, second), atol=1e-9)
-    np.testing.assert_array_equal(ciede2000(first, first), 0)
+    # Vector units round an angle's last place by where its array lies in memory.
+    np.testing.assert_allclose(ciede2000(first, first), 0, atol=1e-9)
 
 
 def painted(scene, color):
@@ -48,15 +49,15 @@ def towards(source, target, share):
 def test_the_target_itself_fits(scene, measured):
     target = painted(scene, (180, 60, 60))
     found = measured(TargetFit(), [scene.pair(number, target, target=target) for number in range(2)])
-    assert found["target_color_difference"].value == 0
-    assert found["target_mean_color_difference"].value == 0
-    assert found["target_reached"].value == 1
+    assert found["target_color_difference"].value == pytest.approx(0, abs=1e-9)
+    assert found["target_mean_color_difference"].value == pytest.approx(0, abs=1e-9)
+    assert found["target_reached"].value == pytest.approx(1)
 
 
 def test_the_source_has_gone_none_of_the_way(scene, measured):
     target = painted(scene, (180, 60, 60))
     found = measured(TargetFit(), [scene.pair(0, target=target)])
-    assert found["target_reached"].value == 0
+    assert found["target_reached"].value == pytest.approx(0, abs=1e-9)
     expected = ciede2000(to_lab(scene.picture(0))[24:72, 24:72], to_lab(target)[24:72, 24:72]).mean()
     assert found["target_color_difference"].value == pytest.approx(float(expected))
 
@@ -82,14 +83,14 @@ def test_a_jitter_around_the_target_costs_what_it_is(scene, measured):
             scene.pair(number, painted(scene, 120 + levels * (-1) ** number), target=target) for number in range(4)
         ]
         costs.append(measured(TargetFit(), pairs)["target_color_difference"].value)
-    assert costs[0] == 0 and costs[0] < costs[1] < costs[2]
+    assert costs[0] == pytest.approx(0, abs=1e-9) and costs[0] < costs[1] < costs[2]
 
 
 def test_only_the_region_counts(scene, measured):
     target, edited = painted(scene, (20, 20, 200)), scene.picture(0)
     hair = scene.labels() == 6
     edited[hair] = (20, 20, 200)
-    assert measured(TargetFit("hair"), [scene.pair(0, edited, target=target)])["target_reached"].value == 1
+    assert measured(TargetFit("hair"), [scene.pair(0, edited, target=target)])["target_reached"].value > 1 - 1e-9
     assert measured(TargetFit("person"), [scene.pair(0, edited, target=target)])["target_reached"].value < 0.6
 
 
