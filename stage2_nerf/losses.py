@@ -34,6 +34,15 @@ def matte_loss(alpha: Float[Tensor, "rays 1"], matte: Float[Tensor, "rays 1"]) -
     return F.mse_loss(alpha, matte)
 
 
+def undecided_loss(alpha: Float[Tensor, "rays 1"]) -> Float[Tensor, ""]:
+    """Mean of a (1 - a): 0 where rays pass through or are stopped, 1/4 where half of the light comes through.
+
+    Neural Volumes (Lombardi et al. 2019, arXiv 1906.07751, section 5) believes of its opacities that they are near 0 or
+    1, by the density of a beta distribution.
+    """
+    return (alpha * (1 - alpha)).mean()
+
+
 def smoothness_loss(volumes: Float[Tensor, "*batch depth height width"]) -> Float[Tensor, ""]:
     """Mean squared difference of neighbouring cells."""
     return sum((torch.diff(volumes, dim=axis) ** 2).mean() for axis in (-1, -2, -3))  # pyright: ignore[reportReturnType]

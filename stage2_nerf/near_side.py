@@ -38,7 +38,10 @@ def near_side_margin(yaw: float) -> float | None:
 
 
 def near_side_end(
-    origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"], part: str, margin: float
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    part: str,
+    margin: float | Float[Tensor, "rays"],
 ) -> Float[Tensor, "rays"]:
     """Distance at which each ray leaves the near side of a part.
 
@@ -49,7 +52,7 @@ def near_side_end(
         origins: in the part's space, in scene units.
         directions: of unit length.
         part: head or torso.
-        margin: how far behind the plane to go on, in scene units.
+        margin: how far behind the plane to go on, in scene units; each ray may have its own.
     """
     middle, stretch = (torch.tensor(values[part], device=origins.device) for values in (MIDDLE, STRETCH))
     normals = directions * stretch**2

@@ -25,10 +25,11 @@ from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, Canonical
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
-from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss
+from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss, undecided_loss
 from stage2_nerf.near_side import near_side_end
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.side_by_side import at_rest
+from stage2_nerf.side_rays import swing_aside
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
 from stage2_nerf.volume_rendering import FieldSamples, alone_weights, composite, used_up
 
@@ -65,6 +66,12 @@ class PortraitModelConfig(ModelConfig):
     """Weight of the corrections' size."""
     refinement_smoothness: float = 0.01
     """Weight of the corrections' roughness in time."""
+    side_weight: float = 0.01
+    """Weight of how undecided the opacity is that rays find which are swung aside; 0 swings none."""
+    side_share: float = 0.125
+    """How many such rays there are besides a step's own, as a share of these."""
+    side_degrees: float = 30.0
+    """How far they are swung to either side at most."""
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Colour behind the person where the scene's own background is not at hand (the viewer, novel views)."""
     rendering_precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -197,9 +204,32 @@ class PortraitModel(Model):
             `rgb`, the same over the configured background; `depth` in scene units; outside of training also
             `original_foreground`, the foreground without any style.
         """
+        if self.training and not self.style_weights and self.config.side_weight > 0:
+            return self.trace_from_aside(ray_bundle)
         told = ray_bundle.metadata
         states = self.track.resolve(ray_bundle.times, told.get("expression"), len(ray_bundle), told.get("worn"))
         return self.trace(ray_bundle.origins, ray_bundle.directions, states)
+
+    def trace_from_aside(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
+        """Render training rays and, in one go with them, some swung aside, whose opacity is `accumulation_aside`."""
+        count, told = len(ray_bundle), ray_bundle.metadata
+        origins, directions = ray_bundle.origins, ray_bundle.directions
+        pivot = self.head_field.box.mean(0)
+        aside = swing_aside(origins, directions, pivot, self.config.side_share, self.config.side_degrees)
+
+        def with_aside(values: Tensor | None) -> Tensor | None:
+            return None if values is None else torch.cat([values, values[aside.row]])
+
+        rays = count + len(aside.row)
+        margin = origins.new_full((rays,), torch.inf)
+        margin[count:] = aside.margin
+        states = self.track.resolve(
+            *(with_aside(ray_bundle.times), with_aside(told.get("expression")), rays, with_aside(told.get("worn")))
+        )
+        swung = torch.cat([origins, aside.origins]), torch.cat([directions, aside.directions])
+        outputs = self.trace(*swung, states, margin=margin)
+        seen = {name: values[:count] for name, values in outputs.items()}
+        return {**seen, "accumulation_aside": outputs["accumulation"][count:]}
 
     def trace(
         self,
@@ -207,7 +237,7 @@ class PortraitModel(Model):
         directions: Float[Tensor, "rays 3"],
         states: FrameStates,
         looks: Sequence[Mapping[str, float]] | None = None,
-        margin: float | None = None,
+        margin: float | Float[Tensor, "rays"] | None = None,
     ) -> dict[str, Tensor]:
         """Render rays that look at known moments; see `get_outputs` and `render_frames`."""
         looks = (self.style_weights,) if looks is None else looks
@@ -218,14 +248,14 @@ class PortraitModel(Model):
         end = None if margin is None else near_side_end(origins, directions, "head", margin)
         head = self.look(origins, directions, states, "head", head_blend, looks, end)
         # What the head hides is not looked at, but where it is being learned what hides what.
-        end = None if head.density.requires_grad else used_up(len(origins), head)
+        end = torch.full_like(origins[:, 0], torch.inf) if head.density.requires_grad else used_up(len(origins), head)
         poses = pose_vectors(states.head_to_torso, self.track.mean_head_to_torso)
         # A head on its torso as it never was: without this somebody else's nods broke the torso into shards.
         usual = pose_vectors(self.track.head_to_torso, self.track.mean_head_to_torso) if states.is_posed else None
         torso_blend = self.torso_field.blend(poses, seen=usual)
         origins, directions = carry(origins, directions, states.head_to_torso, states.frame)
         origins, directions = move(origins, directions, corrections.torso, states.frame)
-        if margin is not None and end is not None:
+        if margin is not None:
             end = torch.minimum(end, near_side_end(origins, directions, "torso", margin))
         torso = self.look(origins, directions, states, "torso", torso_blend, looks, end)
         return self.composite(len(origins), (head, torso))
@@ -338,6 +368,8 @@ class PortraitModel(Model):
             return {"colour": style_loss(predicted, target)}
         losses = {"colour": colour_loss(predicted, target)}
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
+        if "accumulation_aside" in outputs:
+            losses["aside"] = self.config.side_weight * undecided_loss(outputs["accumulation_aside"])
         losses["deformation"] = (
             self.config.deformation_weight
             * torch.stack(

@@ -39,3 +39,20 @@ def test_only_the_drawn_frames_are_refined_by_what_was_seen(pipeline):
     for table, gradient in zip(tables, torch.autograd.grad(losses["colour"], tables), strict=True):
         assert gradient.shape == table.shape
         assert gradient.abs().sum(dim=1).nonzero()[:, 0].tolist() == [3, 9]
+
+
+def test_fog_from_aside_is_pushed_out_or_together(pipeline):
+    """The loss of rays that nobody filmed reaches the densities, and no colour; without its weight there are none."""
+    outputs, losses, _ = pipeline.get_train_loss_dict(0)
+    rays = pipeline.datamanager.config.train_num_rays_per_batch
+    share, model = pipeline.model.config.side_share, pipeline.model
+    assert outputs["accumulation_aside"].shape == (round(share * rays), 1)
+    assert all(len(values) == rays for name, values in outputs.items() if name != "accumulation_aside")
+    shaping = model.head_field.decoder[-1].weight
+    shaped, coloured = torch.autograd.grad(losses["aside"], (shaping, model.head_colour.weight), allow_unused=True)
+    assert shaped[0].abs().sum() > 0
+    assert coloured is None or coloured.abs().sum() == 0
+    weight, model.config.side_weight = model.config.side_weight, 0.0
+    outputs, losses, _ = pipeline.get_train_loss_dict(0)
+    model.config.side_weight = weight
+    assert "aside" not in losses and "accumulation_aside" not in outputs
