@@ -68,7 +68,7 @@ class PortraitModelConfig(ModelConfig):
     """Weight of the corrections' roughness in time."""
     side_weight: float = 0.01
     """Weight of how undecided the opacity is that rays find which are swung aside; 0 swings none."""
-    side_share: float = 0.125
+    side_share: float = 0.0625
     """How many such rays there are besides a step's own, as a share of these."""
     side_degrees: float = 30.0
     """How far they are swung to either side at most."""
