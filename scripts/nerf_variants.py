@@ -259,6 +259,7 @@ VARIANTS = {
     "frames that wear others' expressions": Variant(
         "every frame wears its own", setting("datamanager.pixel_sampler.exchanged_frames", 0)
     ),
+    "rays swung aside": Variant("none: what no camera filmed is left as it comes", setting("model.side_weight", 0.0)),
     "distortion loss, put in": Variant("Mip-NeRF 360's, on the head", model(DistortionLoss)),
     "structural loss, put in": Variant("DSSIM of patches, a quarter of the rays", with_structural_loss),
 }
