@@ -22,6 +22,7 @@ from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
 from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.termination import ended_in_order
 from tracking.track import find_or_track
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def main() -> None:
         level=logging.WARNING, handlers=[RichHandler(console=console, show_time=False, show_path=False)]
     )
     config = tyro.cli(EvaluateConfig, prog="portrait-eval", description=EvaluateConfig.__doc__)
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), ended_in_order():
         if config.compare:
             compare_folders(config.compare, config.output, config.overwrite)
         else:

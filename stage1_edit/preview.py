@@ -41,6 +41,7 @@ from stage1_edit.vocabulary import INTENSITIES, words_of
 from tracking.clip import TrackedClip, write_png
 from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
+from tracking.termination import ended_in_order
 
 STRENGTHS = ("slightly", "", "very")
 """Words that are tried with the offline editor."""
@@ -281,7 +282,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
     logging.getLogger("stage1_edit.diffusion_weights").setLevel(logging.INFO)
     columns = TextColumn("Editing frames"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with one_sentence_for_user_errors(), ExitStack() as shown:
+    with one_sentence_for_user_errors(), ended_in_order(), ExitStack() as shown:
         bars: list[Progress] = []
 
         def show(done: int, due: int) -> None:

@@ -12,6 +12,7 @@ from tracking.clip import TrackedClip
 from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.gltf_export import write_gltf
+from tracking.termination import ended_in_order
 
 WRITERS: dict[str, Callable[[TrackedClip, Path], None]] = {".csv": write_arkit_csv, ".glb": write_gltf}
 
@@ -46,7 +47,7 @@ def export_clip(config: ExportConfig) -> None:
 def main() -> None:
     """Run `portrait-export`."""
     config = tyro.cli(ExportConfig, prog="portrait-export", description=ExportConfig.__doc__)
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), ended_in_order():
         export_clip(config)
     say(Console(), f"Wrote {config.output}.")
 

@@ -39,6 +39,7 @@ from tracking.import_vhap import read_flame_parameters, read_vhap
 from tracking.pose_alignment import AlignedHead, AlignmentConfig, align_poses
 from tracking.report import write_report
 from tracking.segmentation import SegmentationConfig
+from tracking.termination import ended_in_order
 from tracking.torso_motion import TorsoConfig, measured_torso_poses
 from tracking.video import VideoReader
 from tracking.whole_or_nothing import require_room_for_clip, whole_folder
@@ -279,7 +280,7 @@ def _progress() -> Progress:
 
 def main() -> None:
     """Run `portrait-import`."""
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), ended_in_order():
         tyro.cli(_run, prog="portrait-import", description="Make a tracked clip of one that was tracked elsewhere.")
 
 

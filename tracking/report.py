@@ -27,6 +27,7 @@ from tracking.frame_flags import FrameFlag, has_flag
 from tracking.report_curves import ReportChart, ReportCurves, action_chart, pose_chart, report_curves
 from tracking.report_frames import choose_frames
 from tracking.report_pictures import LABEL_COLORS, FramePictures, frame_pictures, plate_picture
+from tracking.termination import ended_in_order
 
 REPORT_NAME = "report.html"
 MOST_STRETCHES = 20
@@ -277,7 +278,7 @@ def _commands_section(clip: TrackedClip) -> str:
 
 def main() -> None:
     """Run `python -m tracking.report`."""
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), ended_in_order():
         tyro.cli(_run, prog="python -m tracking.report", description="Write the report of a tracked clip again.")
 
 

@@ -23,6 +23,7 @@ from tracking.frame_flags import FrameFlag, has_flag
 from tracking.frame_selection import clock, frame_times
 from tracking.preview import write_preview
 from tracking.report import REPORT_NAME, write_report
+from tracking.termination import ended_in_order
 from tracking.track_config import TrackConfig
 from tracking.tracking_stages import NewBar, make_clip
 from tracking.video import VideoReader, find_video
@@ -99,7 +100,7 @@ def find_or_track(data: Path, config: TrackConfig | None = None) -> TrackedClip:
 
 def main() -> None:
     """Run `portrait-track`."""
-    with one_sentence_for_user_errors():
+    with one_sentence_for_user_errors(), ended_in_order():
         try:
             tyro.cli(_run, prog="portrait-track", description=DESCRIPTION)
         except KeyboardInterrupt:
