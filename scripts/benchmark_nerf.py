@@ -46,8 +46,8 @@ from rich.table import Table
 from timed_training import TimedTraining, marks
 from training_benchmarks import draw_qualities, held_out_facts, tell_written
 
+from stage2_nerf.frame_quality import psnr
 from stage2_nerf.losses import over
-from stage2_nerf.portrait_model import psnr
 from tracking.clip import TrackedClip
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.spread_evenly import spread_evenly

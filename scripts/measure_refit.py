@@ -32,8 +32,9 @@ from torch import Tensor
 
 from stage2_nerf.encodings import BlendedHashGrids
 from stage2_nerf.finished_run import load_run
+from stage2_nerf.frame_quality import psnr
 from stage2_nerf.pipeline import PortraitEditPipeline
-from stage2_nerf.portrait_model import PortraitModel, psnr
+from stage2_nerf.portrait_model import PortraitModel
 from stage2_nerf.refit import NAMES, REFIT_STEPS, fit_other_encodings
 from tracking.errors import UserError, one_sentence_for_user_errors
 

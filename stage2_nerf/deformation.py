@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from stage2_nerf import look_up_kernels
 from stage2_nerf.kernels import in_slices
+from stage2_nerf.losses import smoothness_loss
 from stage2_nerf.plane_look_up import as_array, check_frames, in_parallel
 
 
@@ -168,10 +169,10 @@ class Deformation(nn.Module):
         size = learned_resolution if known_basis is None else known_basis.shape[1]
         self.learned_basis = nn.Parameter(torch.zeros(code_size, size, size, size, 3))
 
-    @property
-    def learned_volumes(self) -> Float[Tensor, "code 3 depth height width"]:
-        """The learned part, as volumes of one number each."""
-        return self.learned_basis.movedim(-1, 1)
+    def cost(self) -> Float[Tensor, ""]:
+        """The learned part's roughness and mean square."""
+        # As volumes of one number each.
+        return smoothness_loss(self.learned_basis.movedim(-1, 1)) + (self.learned_basis**2).mean()
 
     def blend(
         self, conditions: Float[Tensor, "frames conditions"], codes: Float[Tensor, "frames code"]

@@ -18,18 +18,18 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.profiler import record_function
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from stage2_nerf.camera_rays import picture_rays
 from stage2_nerf.canonical_field import BlendedFrames, CanonicalField, CanonicalFieldConfig
 from stage2_nerf.expression_track import ExpressionTrack, FrameStates, pose_vectors
+from stage2_nerf.frame_quality import frame_quality, psnr
 from stage2_nerf.frame_refinement import Corrections, FrameRefinement, carry, move
 from stage2_nerf.kernels import on_all_threads
-from stage2_nerf.losses import colour_loss, matte_loss, over, smoothness_loss, style_loss, undecided_loss
+from stage2_nerf.losses import colour_loss, matte_loss, over, style_loss, undecided_loss
 from stage2_nerf.near_side import near_side_end
 from stage2_nerf.proxy_sampler import ProxySampler, ProxySamplerConfig
 from stage2_nerf.side_by_side import at_rest
-from stage2_nerf.side_rays import swing_aside
+from stage2_nerf.side_rays import with_rays_aside
 from stage2_nerf.styles import Style, StyleConfig, blend_residuals
 from stage2_nerf.volume_rendering import FieldSamples, alone_weights, composite, used_up
 
@@ -212,24 +212,12 @@ class PortraitModel(Model):
 
     def trace_from_aside(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
         """Render training rays and, in one go with them, some swung aside, whose opacity is `accumulation_aside`."""
-        count, told = len(ray_bundle), ray_bundle.metadata
-        origins, directions = ray_bundle.origins, ray_bundle.directions
-        pivot = self.head_field.box.mean(0)
-        aside = swing_aside(origins, directions, pivot, self.config.side_share, self.config.side_degrees)
-
-        def with_aside(values: Tensor | None) -> Tensor | None:
-            return None if values is None else torch.cat([values, values[aside.row]])
-
-        rays = count + len(aside.row)
-        margin = origins.new_full((rays,), torch.inf)
-        margin[count:] = aside.margin
-        states = self.track.resolve(
-            *(with_aside(ray_bundle.times), with_aside(told.get("expression")), rays, with_aside(told.get("worn")))
-        )
-        swung = torch.cat([origins, aside.origins]), torch.cat([directions, aside.directions])
-        outputs = self.trace(*swung, states, margin=margin)
-        seen = {name: values[:count] for name, values in outputs.items()}
-        return {**seen, "accumulation_aside": outputs["accumulation"][count:]}
+        pivot, config = self.head_field.box.mean(0), self.config
+        rays = with_rays_aside(ray_bundle, pivot, config.side_share, config.side_degrees)
+        states = self.track.resolve(rays.times, rays.expression, len(rays.margin), rays.worn)
+        outputs = self.trace(rays.origins, rays.directions, states, margin=rays.margin)
+        seen = {name: values[: len(ray_bundle)] for name, values in outputs.items()}
+        return {**seen, "accumulation_aside": outputs["accumulation"][len(ray_bundle) :]}
 
     def trace(
         self,
@@ -370,15 +358,8 @@ class PortraitModel(Model):
         losses["matte"] = self.config.matte_weight * matte_loss(outputs["accumulation"], matte)
         if "accumulation_aside" in outputs:
             losses["aside"] = self.config.side_weight * undecided_loss(outputs["accumulation_aside"])
-        losses["deformation"] = (
-            self.config.deformation_weight
-            * torch.stack(
-                [
-                    smoothness_loss(field.deformation.learned_volumes) + (field.deformation.learned_basis**2).mean()
-                    for field in (self.head_field, self.torso_field)
-                ]
-            ).sum()
-        )
+        deformations = self.head_field.deformation.cost() + self.torso_field.deformation.cost()
+        losses["deformation"] = self.config.deformation_weight * deformations
         losses["refinement"] = (
             self.config.refinement_weight * self.refinement.size()
             + self.config.refinement_smoothness * self.refinement.roughness()
@@ -408,24 +389,8 @@ class PortraitModel(Model):
             PSNR inside the matte and of the whole frame, SSIM; and pictures of both and of the opacity.
         """
         predicted, target, matte = self.compare(outputs, batch)
-        ssim = structural_similarity_index_measure(
-            predicted.permute(2, 0, 1)[None], target.permute(2, 0, 1)[None], data_range=1.0
-        )
-        metrics = {
-            "psnr_in_matte": float(psnr(predicted, target, matte)),
-            "psnr": float(psnr(predicted, target, torch.ones_like(matte))),
-            "ssim": float(ssim),  # pyright: ignore[reportArgumentType]
-        }
         images = {
             "img": torch.cat([target, predicted], dim=1),
             "accumulation": outputs["accumulation"].expand(-1, -1, 3),
         }
-        return metrics, images
-
-
-def psnr(
-    predicted: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"], weight: Float[Tensor, "*batch 1"]
-) -> Float[Tensor, ""]:
-    """Peak signal-to-noise ratio in decibels of values in [0, 1], weighted by pixel."""
-    squared = ((predicted - target) ** 2 * weight).sum() / (3 * weight.sum()).clamp(min=1e-9)
-    return -10 * torch.log10(squared.clamp(min=1e-12))
+        return frame_quality(predicted, target, matte), images

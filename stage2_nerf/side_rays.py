@@ -11,50 +11,54 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
+from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 from stage2_nerf.near_side import near_side_margin
 
 
 @dataclass(frozen=True)
-class SideRays:
-    """Some of a bundle's rays, swung aside."""
+class RaysAside:
+    """A training step's rays, and behind them some of the same swung aside."""
 
-    row: Int[Tensor, "aside"]
-    """Which of the bundle's rays they were."""
-    origins: Float[Tensor, "aside 3"]
-    directions: Float[Tensor, "aside 3"]
-    margin: float
-    """Of `near_side`, as pictures from that side are rendered."""
+    origins: Float[Tensor, "all 3"]
+    directions: Float[Tensor, "all 3"]
+    times: Float[Tensor, "all 1"] | None
+    expression: Float[Tensor, "all expressions"] | None
+    worn: Float[Tensor, "all 4"] | None
+    margin: Float[Tensor, "all"]
+    """Of `near_side`: as pictures from that side are rendered, and infinite for the rays that were filmed."""
 
 
-def swing_aside(
-    origins: Float[Tensor, "rays 3"],
-    directions: Float[Tensor, "rays 3"],
-    pivot: Float[Tensor, "3"],
-    share: float,
-    most: float,
-) -> SideRays:
+def with_rays_aside(rays: RayBundle, pivot: Float[Tensor, "3"], share: float, most: float) -> RaysAside:
     """Take some of the rays, one at least, and turn them about the head's vertical, all by one random angle.
 
     Args:
-        origins: in head space.
-        directions: of unit length.
+        rays: in head space.
         pivot: that the camera swings around, in the same space.
         share: of the rays.
         most: degrees to either side.
     """
-    count = max(1, round(share * len(origins)))
+    count = max(1, round(share * len(rays)))
     # In their order: neighbouring rays look up neighbouring texels.
-    row = torch.randperm(len(origins), device=origins.device)[:count].sort().values
+    row = torch.randperm(len(rays), device=rays.origins.device)[:count].sort().values
     degrees = most * (2 * float(torch.rand(())) - 1)
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    turn = origins.new_tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-    margin = near_side_margin(degrees)
-    return SideRays(
-        row,
-        (origins[row] - pivot) @ turn.T + pivot,
-        directions[row] @ turn.T,
-        math.inf if margin is None else margin,
+    turn = rays.origins.new_tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+
+    def and_aside(values: Tensor | None) -> Tensor | None:
+        return None if values is None else torch.cat([values, values[row]])
+
+    margin = rays.origins.new_full((len(rays) + count,), torch.inf)
+    near = near_side_margin(degrees)
+    if near is not None:
+        margin[len(rays) :] = near
+    return RaysAside(
+        torch.cat([rays.origins, (rays.origins[row] - pivot) @ turn.T + pivot]),
+        torch.cat([rays.directions, rays.directions[row] @ turn.T]),
+        and_aside(rays.times),
+        and_aside(rays.metadata.get("expression")),
+        and_aside(rays.metadata.get("worn")),
+        margin,
     )

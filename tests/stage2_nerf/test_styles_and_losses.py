@@ -6,9 +6,9 @@ import torch
 from torch.testing import assert_close
 
 from stage2_nerf.checkpoints import widened
+from stage2_nerf.frame_quality import psnr
 from stage2_nerf.losses import colour_loss, over, smoothness_loss, style_loss
 from stage2_nerf.plane_look_up import look_up_planes
-from stage2_nerf.portrait_model import psnr
 from stage2_nerf.style_training import falling
 from stage2_nerf.styles import Style, StyleConfig, StyleResidual, blend_residuals
 
