@@ -49,6 +49,7 @@ from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from stage1_edit.starting_noise import NoiseName
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.video import VideoReader
 from tracking.video_writer import VideoWriter
@@ -148,7 +149,7 @@ class Comparison:
         kept = video.with_suffix(".json")
         if kept.is_file():
             return json.loads(kept.read_text())
-        CONSOLE.print(f"[bold]{self.name}[/bold], {self.prompt}: {way}")
+        say(CONSOLE, f"{self.name}, {self.prompt}: {way}", "bold")
         editor = self._editor(way)
         begun = time.process_time()
         edits = self._edited(editor, way)

@@ -46,6 +46,7 @@ from evaluation.video_pairs import Window
 from stage1_edit.offline_editor import OfflineEditor
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 PROMPTS = {
@@ -262,7 +263,7 @@ class ClipSuite:
         # What an interrupted command edited would not be counted.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        CONSOLE.print(f"[bold]{self.name}[/bold], {prompt or UNEDITED}: {method}")
+        say(CONSOLE, f"{self.name}, {prompt or UNEDITED}: {method}", "bold")
         found = {
             "clip": self.name,
             "kind": kind,

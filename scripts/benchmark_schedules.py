@@ -59,6 +59,7 @@ from stage1_edit.schedule import INSTRUCT_NERF2NERF
 from stage1_edit.starting_noise import NoiseName
 from stage2_nerf.style_training import StyleTrainingConfig
 from tracking.clip import TrackedClip
+from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 
 OWN_TARGET, FRAME_BY_FRAME, IN2N = "own_target", "frame_by_frame", "instruct_nerf2nerf"
@@ -203,7 +204,8 @@ class Comparison:
         # What an interrupted command edited would not be counted.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        CONSOLE.print(f"[bold]{self.clip_name}[/bold], {self.prompt}: {way}, seed {seed}")
+        told = "" if way in ALONE else f", seed {seed}"
+        say(CONSOLE, f"{self.clip_name}, {self.prompt}: {way}{told}", "bold")
         editor, task = self._task(way, folder, seed)
         video = folder / "video.mp4"
         begun = time.process_time()
