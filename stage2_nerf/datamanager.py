@@ -178,6 +178,8 @@ class PortraitDataManager(VanillaDataManager[PortraitDataset]):
         sampler = self.train_pixel_sampler
         sampler.set_num_rays_per_batch(max(1, self.config.train_num_rays_per_batch // processes))
         sampler.frames_per_batch = max(1, sampler.config.frames_per_batch // processes)
+        if sampler.config.exchanged_frames:
+            sampler.exchanged_frames = max(1, sampler.config.exchanged_frames // processes)
 
     def __len__(self) -> int:
         return len(self.train_dataset)

@@ -65,6 +65,7 @@ class PortraitPixelSampler(PixelSampler):
     def __init__(self, config: PortraitPixelSamplerConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
         self.frames_per_batch = config.frames_per_batch
+        self.exchanged_frames = config.exchanged_frames
         self.allowed_rows: Int[Tensor, "rows"] | None = None
         """Rows of the batch that may be drawn from; all where none is given."""
         self.region_labels: Bool[Tensor, "labels"] | None = None
@@ -97,7 +98,7 @@ class PortraitPixelSampler(PixelSampler):
         chosen = torch.multinomial(likely, number) if self.turns is None else self.turns.next(rows, likely, number)
         worn = None
         if self.exchange is not None:
-            worn = self.exchange.draw(rows[chosen], self.config.exchanged_frames)
+            worn = self.exchange.draw(rows[chosen], self.exchanged_frames)
         frames = rows[chosen] if worn is None else worn.row
         candidates = 4 * self.num_rays_per_batch
         position = torch.randint(len(frames), (candidates,))

@@ -43,7 +43,12 @@ def test_a_frame_is_compared_where_what_it_wears_moves_nothing(tiny_clip: Tracke
         assert unmoved[labels == Label.HAIR].all() and unmoved[matte == 0].all()
 
 
-def test_further_frames_wear_others_expressions_and_are_compared_in_the_right_places(datamanager, tiny_clip):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_further_frames_wear_others_expressions_and_are_compared_in_the_right_places(
+    datamanager, tiny_clip, processes: int
+):
+    """As many of them against the others, however many processes share a step's rays."""
+    datamanager.share_rays(processes)
     sampler = datamanager.train_pixel_sampler
     exchange = PartExchange(tiny_clip, datamanager.frame_numbers)
     own, exchanged = 0, 0
@@ -101,6 +106,6 @@ def test_a_style_is_trained_on_every_frames_own_expression(datamanager):
 
 
 def test_no_frames_are_added_if_none_are_wanted(datamanager):
-    datamanager.train_pixel_sampler.config.exchanged_frames = 0
+    datamanager.train_pixel_sampler.exchanged_frames = 0
     rays, _ = datamanager.next_train(0)
     assert (rays.metadata["worn"][:, 0] == OWN).all()
