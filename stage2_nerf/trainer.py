@@ -26,6 +26,7 @@ from stage2_nerf.several_processes import join_processes
 from stage2_nerf.sizes import Size, apply_size, resolve_size
 from tracking.console import say
 from tracking.errors import ResumableError, UserError, one_sentence_for_user_errors, writing_failed
+from tracking.termination import ended_in_order
 from tracking.track import find_or_track
 
 LOWER_WHEN_TRAINING = (
@@ -143,7 +144,7 @@ class PortraitTrainer(Trainer):
         """Train, and say in one sentence what is wrong if the user can put it right."""
         if is_live(self.config):
             self.config.max_num_iterations = LIVE_STEPS
-        with one_sentence_for_user_errors(), told_what_to_lower(LOWER_WHEN_TRAINING):
+        with one_sentence_for_user_errors(), ended_in_order(), told_what_to_lower(LOWER_WHEN_TRAINING):
             super().train()
 
     def setup_optimizers(self) -> FittingOptimizers:
