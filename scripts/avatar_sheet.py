@@ -8,7 +8,8 @@ Rows, of a run's unedited avatar over its clip:
     blink        filmed | rendered: the two frames whose eyes are closed most, and two with open eyes
     hair         filmed | rendered: the edge of the hair, while the head is turned most to either side
     neck         filmed | rendered: while the head is turned on the shoulders most to either side, up and down
-    orbit        the most usual expression, from -25, -12, 0, 12 and 25 degrees to the side, over the plate
+    orbit        the most usual expression, from -25, -12, 0, 12 and 25 degrees to the side, over the plate, as
+                 `portrait-render --orbit` shows it
     scale 1.3    filmed | rendered | rendered with all expressions 1.3 times as strong: the strongest expressions
     driver       another clip's frames | the avatar with that person's expressions, as they differ from their median
 
@@ -35,6 +36,7 @@ from evaluation.measurement import Picture
 from stage2_nerf.clip_dataparser import clip_cameras
 from stage2_nerf.expression_track import rotation_vectors
 from stage2_nerf.finished_run import find_config, load_run
+from stage2_nerf.near_side import near_side_margin
 from stage2_nerf.orbit import orbited
 from stage2_nerf.pipeline import PortraitEditPipeline
 from tracking.background import local_background
@@ -99,7 +101,7 @@ class Stage:
         if expression is not None:
             camera.metadata = {"expression": torch.from_numpy(expression[None].astype(np.float32))}
         with torch.no_grad():
-            outputs = self.model.render_frame(camera.to(self.model.device))
+            outputs = self.model.render_frame(camera.to(self.model.device), margin=near_side_margin(yaw))
         foreground, alpha = (outputs[name].cpu().numpy() for name in ("foreground", "accumulation"))
         shown = foreground + (1 - alpha) * self.background(frame, turned=yaw != 0)
         return (shown.clip(0, 1) * 255).round().astype(np.uint8)

@@ -53,8 +53,9 @@ class RenderConfig:
     """Expressions to hold, by ARKit's names, such as jawOpen=0.5 mouthSmileLeft=0.8."""
     orbit: Annotated[float | None, tyro.conf.arg(metavar="DEGREES")] = None
     """Let the camera swing around the head, this far to either side. About 12 degrees look as filmed; at 25 the
-    person is whole, and outlines that the clip hardly shows from there are frayed. What would be on the person's far side is left
-    out, and so are the source's fine brightness and the edit's region, which belong to the filmed view."""
+    person is whole, and outlines that the clip hardly shows from there are frayed. What would be on the person's far
+    side is left out, and so are the source's fine brightness and the edit's region, which belong to the filmed
+    view."""
     orbit_seconds: float | None = None
     """Seconds of one swing over both sides; the whole clip if not given."""
     camera_path: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
