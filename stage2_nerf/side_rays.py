@@ -7,15 +7,16 @@ views, rays of views that none of them is are constrained in the same manner by 
 2112.00724) and InfoNeRF (Kim et al. 2022, arXiv 2112.15399).
 """
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from nerfstudio.cameras.rays import RayBundle
 from torch import Tensor
 
 from stage2_nerf.near_side import near_side_margin
+from tracking.cameras import rotation_from_vector
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,7 @@ def with_rays_aside(rays: RayBundle, pivot: Float[Tensor, "3"], share: float, mo
     # In their order: neighbouring rays look up neighbouring texels.
     row = torch.randperm(len(rays), device=rays.origins.device)[:count].sort().values
     degrees = most * (2 * float(torch.rand(())) - 1)
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    turn = rays.origins.new_tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    turn = rays.origins.new_tensor(rotation_from_vector(np.radians([0.0, degrees, 0.0])))
 
     def and_aside(values: Tensor | None) -> Tensor | None:
         return None if values is None else torch.cat([values, values[row]])
