@@ -13,6 +13,7 @@ import trimesh
 from jaxtyping import Bool, Float, Float32, Int
 
 from stage2_nerf.proxy_grid import carve_hull, seen_points
+from tracking.cameras import project, transform
 from tracking.clip import Intrinsics
 
 ROUNDNESS = 12.0
@@ -50,13 +51,12 @@ def silhouettes(
     """
     scale = size[0] / intrinsics.width
     covered = np.zeros((len(space_to_camera), size[1], size[0]), np.uint8)
-    for picture, transform in zip(covered, space_to_camera, strict=True):
-        camera = vertices @ transform[:3, :3].T + transform[:3, 3]
-        depth = np.maximum(-camera[:, 2], 1e-6)
-        focal = intrinsics.focal_length / depth
-        pixels = np.stack([focal * camera[:, 0] + intrinsics.center_x, intrinsics.center_y - focal * camera[:, 1]], 1)
+    for picture, to_camera in zip(covered, space_to_camera, strict=True):
+        seen = transform(to_camera, vertices)
+        before = seen[:, 2] < 0
+        pixels = project(np.where(before[:, None], seen, [0.0, 0.0, -1.0]), intrinsics)
         corners = (pixels * scale - 0.5).clip(-1e4, 1e4).round().astype(np.int32)
-        for triangle in triangles[(camera[:, 2] < 0)[triangles].all(axis=1)]:
+        for triangle in triangles[before[triangles].all(axis=1)]:
             cv2.fillConvexPoly(picture, corners[triangle], (1,))
     return covered.astype(bool)
 
@@ -125,8 +125,8 @@ def round_behind_outline(
     height, width = mattes.shape[1:]
     seen, held = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
     views = seen_points(points, space_to_camera, intrinsics, (width, height))
-    for matte, transform, view in zip(mattes, space_to_camera, views, strict=True):
-        distance = -(transform[2, :3] @ middle + transform[2, 3])
+    for matte, to_camera, view in zip(mattes, space_to_camera, views, strict=True):
+        distance = -(to_camera[2, :3] @ middle + to_camera[2, 3])
         inside = np.pad((matte > 0.5).astype(np.uint8), 1, mode="edge")
         from_outline = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
         from_outline = (
