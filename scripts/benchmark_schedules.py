@@ -6,10 +6,12 @@
     frame_by_frame          every frame edited by itself, and no avatar
     instruct_nerf2nerf      iterative dataset update as published but for its pace: 1,500 edits in `--steps-of-in2n`
     iterative               every frame first, then one every ten steps at falling noise levels
-    edit_then_fit           keyframes from noise, then rounds from the avatar's renders, within 4,500 evaluations
-    edit_then_fit_surface   the same, but rounds start from what the edits agree on, gathered on the tracked surface
-    edit_then_fit_warped_noise, edit_then_fit_shared_noise      the same, from noise that is alike in all frames
-    edit_then_fit_cross_frame, edit_then_fit_tokenflow      the same, frames tied together while they are sampled, too
+    edit_then_fit           keyframes from noise, in the tone that they have in common, within 4,500 evaluations
+    edit_then_fit_no_tone   the same, every edit in its own tone
+    edit_then_fit_rounds    fewer frames from noise, then two rounds at levels of 0.75 and 0.45, started from what the
+                            edits agree on, gathered on the tracked surface
+    edit_then_fit_warped_noise, edit_then_fit_shared_noise      the first, from noise that is alike in all frames
+    edit_then_fit_cross_frame, edit_then_fit_tokenflow      the first, frames tied together while they are sampled, too
 
 Without `--editor-model` the editor is the offline one, made inconsistent from frame to frame on purpose
 (`jittered_editor.py`); network evaluations are then counted as InstructPix2Pix would need them, in 20 steps under 3
@@ -50,6 +52,7 @@ from stage1_edit.choose_editor import EditorConfig, make_editor
 from stage1_edit.choose_schedule import ScheduleConfig, ScheduleName
 from stage1_edit.consistency import ConsistencyName
 from stage1_edit.diffusion_weights import DiffusionModel, load_model
+from stage1_edit.edit_then_fit import EditThenFitConfig
 from stage1_edit.editing_cost import AsInstructPix2Pix
 from stage1_edit.editor import EditRequest, FrameEditor, Image
 from stage1_edit.instruct_pix2pix import InstructPix2Pix, InstructPix2PixConfig
@@ -67,12 +70,18 @@ ALONE = OWN_TARGET, FRAME_BY_FRAME
 """Ways without a style."""
 
 
+ROUNDS = EditThenFitConfig(
+    noise_levels=(1.0, 0.75, 0.45), shares=(0.22, 0.39, 0.39), begins=(0.0, 0.15, 0.35), common_tone=False
+)
+"""Three rounds, the later ones from the surface."""
+
+
 @dataclass(frozen=True)
 class Way:
     """What one way of editing differs by."""
 
     schedule: ScheduleName = "edit-then-fit"
-    surface: bool = False
+    edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
     consistency: ConsistencyName = "none"
     noise: NoiseName = "auto"
 
@@ -83,12 +92,12 @@ WAYS: dict[str, Way] = {
     IN2N: Way("iterative"),
     "iterative": Way("iterative"),
     "edit_then_fit": Way(),
-    "edit_then_fit_surface": Way(surface=True),
+    "edit_then_fit_no_tone": Way(edit_then_fit=EditThenFitConfig(common_tone=False)),
+    "edit_then_fit_rounds": Way(edit_then_fit=ROUNDS),
     "edit_then_fit_warped_noise": Way(noise="warped"),
     "edit_then_fit_shared_noise": Way(noise="shared"),
     "edit_then_fit_cross_frame": Way(consistency="cross-frame"),
     "edit_then_fit_tokenflow": Way(consistency="tokenflow"),
-    "edit_then_fit_cross_frame_surface": Way(surface=True, consistency="cross-frame"),
 }
 
 
@@ -97,8 +106,6 @@ class ModelSettings(EditorSampling):
     """How a diffusion model is sampled."""
 
     sampling_steps: int = 20
-    guidance_scale: float = 3.0
-    """Of the text."""
     size: int = 256
     """Pixels along a side of what the model was trained on."""
     frames_at_once: int = 4
@@ -118,7 +125,7 @@ class Arguments:
     """The folder of a finished run that has reconstructed it."""
     prompts: tuple[str, ...] = ("hair: make it silver", "turn the person into a bronze statue")
     """That the offline editor understands, too."""
-    ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_surface")
+    ways: tuple[str, ...] = (OWN_TARGET, FRAME_BY_FRAME, IN2N, "iterative", "edit_then_fit", "edit_then_fit_rounds")
     """Which of them."""
     style_steps: int = StyleTrainingConfig.steps
     """Training steps of a style, but by Instruct-NeRF2NeRF's schedule; as many as the product takes."""
@@ -228,14 +235,15 @@ class Comparison:
     def _task(self, way: str, folder: Path, seed: int) -> tuple[CountingEditor, EditingTask]:
         chosen = WAYS[way]
         steps = self.arguments.style_steps
-        schedule = ScheduleConfig(chosen.schedule)
+        schedule = ScheduleConfig(chosen.schedule, edit_then_fit=replace(chosen.edit_then_fit))
         if self.network is not None:
             schedule.edit_then_fit.budget = self.arguments.model.budget
         if way == IN2N:
             steps = self.arguments.steps_of_in2n
             pace = max(1, steps // self.arguments.edits_of_in2n)
             schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
-        training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
+        start = "surface" if chosen.edit_then_fit is ROUNDS else "render"
+        training = StyleTrainingConfig(schedule=schedule, start=start)
         editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen))
         task = EditingTask(
             *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),

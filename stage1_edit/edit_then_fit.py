@@ -1,30 +1,27 @@
-"""Edit then fit: a few frames are edited from noise, the avatar is fitted to them, and its renders are edited again.
+"""Edit then fit: few frames are edited, from noise, and the avatar is fitted to them.
 
 Iterative dataset update asks for an edit of every frame again and again, each in all sampling steps. Published systems
 that are faster edit few frames well instead and let the fitted scene carry them to the others (Instruct 4D-to-4D, Mou
 et al. 2024, arXiv 2406.09402; DGE, Chen et al., ECCV 2024). Here:
 
-1. A few keyframes, those that span the clip's poses and expressions, are edited from pure noise.
-2. The avatar is fitted to them alone.
-3. In every further round more frames are edited, the earlier ones among them, from the avatar's own renders, noised to
-   the round's level. Renders of one avatar agree, so edits that start from them agree more than any from noise; and
-   from a level of 0.5 only half of the sampling steps are left to take.
-4. The last round takes frames that were never edited first: a style comes nearer to its target in frames that it has
-   seen an edit of.
+1. Those frames that span the clip's poses and expressions best are edited from pure noise, as many as a budget of
+   network evaluations pays for.
+2. They are given the tone that they have in common (`common_tone.py`): with other noise one comes out bright, the next
+   dark.
+3. The avatar is fitted to them alone.
+4. If more rounds are asked for, each edits frames from the avatar's own renders, noised to the round's level, and the
+   last round takes those first that were never edited. Renders of one avatar agree, so edits that start from them agree
+   more than any from noise; and from a level of 0.5 only half of the sampling steps are left to take.
 
-A render is not where the edit should be: the style has not been learned to the end, and is the mean of few edits. An
-edit from level n keeps about 1 - n of that, so what the first round left keeps the product of all later rounds' 1 - n,
-0.1 with the defaults. Levels of 0.6 and 0.3 would edit more frames, 48 and 97, and keep 0.28.
+With InstructPix2Pix in 20 steps under 3 conditions an edit from noise is 60 evaluations, and the budget of 4,500 pays
+for 75 frames: a twentieth of Instruct-NeRF2NeRF's 90,000. A distilled model that needs 4 edits every frame of 250.
 
-How many frames a round has follows from its share of a budget of network evaluations. With InstructPix2Pix in 20 steps
-under 3 conditions and the defaults
-
-    level 1.0   60 evaluations an edit, 0.22 * 4,500 =   990 -> 16 frames,   960 evaluations
-    level 0.8   48                      0.39 * 4,500 = 1,755 -> 36 frames, 1,728
-    level 0.5   30                      0.39 * 4,500 = 1,755 -> 58 frames, 1,740
-
-which is 4,428 for any clip of at least 58 frames, one of 250 among them, and less for a shorter one: a twentieth of
-Instruct-NeRF2NeRF's 90,000. A distilled model that needs 4 evaluations an edit edits every frame of 250 in every round.
+Why one round: a diffusion model keeps the broad colours of what it starts from even from a level of 0.8, and a render
+is not where the edit should be, but half learned and the mean of unlike edits. With the small InstructPix2Pix of
+`scripts/train_small_editor.py` rounds at 1.0, 0.8 and 0.5 went 0.07 of the way to the target, one round 0.32, and
+Instruct-NeRF2NeRF's schedule away from it, to -0.06 (`scripts/benchmark_schedules.py`; demo clip, one prompt). An
+editor whose weaker edits are no less than proportionally weaker gains from rounds: levels of 1.0, 0.75 and 0.45, shares
+of 0.22, 0.39 and 0.39, and beginnings at 0, 0.15 and 0.35, with `start surface`, make its edits steadier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +38,19 @@ class EditThenFitConfig:
 
     budget: int = 4500
     """Most network evaluations of a prompt's edits."""
-    noise_levels: tuple[float, ...] = (1.0, 0.8, 0.5)
+    noise_levels: tuple[float, ...] = (1.0,)
     """Of the rounds, from 1, pure noise, down; the number of levels is the number of rounds."""
-    shares: tuple[float, ...] = (0.22, 0.39, 0.39)
+    shares: tuple[float, ...] = (1.0,)
     """Of the budget, for each round."""
-    begins: tuple[float, ...] = (0.0, 0.3, 0.6)
+    begins: tuple[float, ...] = (0.0,)
     """When each round begins, as a share of the phase's training steps; the first at 0."""
+    common_tone: bool = True
+    """Give edits the smooth part of what they agree on, before they are trained on. Without it an avatar of edits that
+    came out bright and dark by chance flickers."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Runs of earlier versions gave no tone."""
+        self.__dict__.update({"common_tone": False, **state})
 
     def check(self) -> None:
         """See whether the rounds make sense.

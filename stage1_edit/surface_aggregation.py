@@ -60,6 +60,13 @@ class SurfaceChange:
         self, original: Image, render: Image, matte: Float[torch.Tensor, "height width 1"], geometry: FrameGeometry
     ) -> Image:
         """Where a frame's edit is to start: the original with the change where that is known, elsewhere the render."""
+        changed, known = self.shown(original, matte, geometry)
+        return torch.lerp(render.to(original), changed, known)
+
+    def shown(
+        self, original: Image, matte: Float[torch.Tensor, "height width 1"], geometry: FrameGeometry
+    ) -> tuple[Image, Float[torch.Tensor, "height width 1"]]:
+        """The original with the change, and where that is known, in [0, 1], with a soft border."""
         height, width = original.shape[:2]
         visibility = geometry.seen((height, width))
         both = np.concatenate([self.change, self.weight[:, None]], axis=1).astype(np.float32)
@@ -70,7 +77,7 @@ class SurfaceChange:
         # Eroded, then blurred: nothing shows beyond the border, and there is no edge that an editor could take up.
         known = cv2.blur(cv2.erode(known.astype(np.float32), np.ones((size, size), np.uint8)), (size, size))
         changed = (original + torch.from_numpy(seen[..., :3]).to(original)).clamp(0, 1)
-        return torch.lerp(render.to(original), changed, torch.from_numpy(known)[..., None].to(original))
+        return changed, torch.from_numpy(known)[..., None].to(original)
 
     def save(self, path: Path, number: int) -> None:
         """Write it, whole or not at all, with the number of the order that it was gathered for."""
@@ -165,7 +172,7 @@ class SurfaceStarts:
     geometry: Callable[[int], FrameGeometry]
     file: Path | None = None
     """Where what was gathered for a round is kept while the round lasts."""
-    most_views: int = 24
+    most_views: int = 60
     """Frames gathered from at most."""
     _texels: MeshTexels | None = field(default=None, init=False)
     _looked_at: dict[int, View] = field(default_factory=dict, init=False)
@@ -178,12 +185,16 @@ class SurfaceStarts:
         if kept is not None:
             self._texels = kept.texels
         if kept is None:
-            chosen = [frame for frame in self.views if frame in done][: self.most_views]
-            kept = self._gather(chosen) if chosen else None
+            kept = self.agreed(done)
             if file is not None and kept is not None:
                 # A run that goes on amid the round must not gather what the round itself has edited.
                 kept.save(file, number)
         self._change = kept
+
+    def agreed(self, done: set[int]) -> SurfaceChange | None:
+        """What the edits of these frames agree on, gathered from the most telling of them; nothing of none."""
+        chosen = [frame for frame in self.views if frame in done][: self.most_views]
+        return self._gather(chosen) if chosen else None
 
     def replaced(self, frame: int) -> None:
         """A frame has been edited again."""

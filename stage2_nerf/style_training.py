@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from jaxtyping import Float
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from torch import Tensor
 
 from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
-from stage1_edit.compositing import region_mask
+from stage1_edit.common_tone import CommonTone
+from stage1_edit.compositing import region_mask, training_mask
 from stage1_edit.consistency import follower_in
 from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edit_journal import EditRecord
@@ -29,6 +30,7 @@ from stage1_edit.surface_aggregation import SurfaceStarts
 from stage2_nerf.datamanager import PortraitDataManager
 from stage2_nerf.pixel_sampler import FrameTurns
 from stage2_nerf.portrait_model import PortraitModel
+from stage2_nerf.prompt_frames import EditedFrame, PromptFrames
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
@@ -64,65 +66,6 @@ LAST_STEP_SIZE = 0.02
 """What is left of the step size at a phase's end."""
 MOST_SPREAD = 400
 """Frames that are put in order by how they span the clip; the others follow in any order."""
-EditedFrame = tuple[int, Image]
-"""A training frame's row, and its edited picture."""
-
-
-class PromptFrames:
-    """The training frames of one prompt: edits go to the trainer, to disk for a resumed run, and to other processes."""
-
-    def __init__(self, datamanager: PortraitDataManager, kept: EditedFrames) -> None:
-        self.datamanager = datamanager
-        self.kept = kept
-        self.tell: Callable[[EditedFrame], None] = lambda edited: None
-        """Told of every frame that is replaced."""
-
-    def __len__(self) -> int:
-        return len(self.datamanager)
-
-    def original(self, frame: int) -> Image:
-        """The frame as it was filmed."""
-        return self.datamanager.original(frame)
-
-    def matte(self, frame: int) -> Float[Tensor, "height width 1"]:
-        """How much of each pixel is the person."""
-        return self.datamanager.matte(frame)
-
-    def labels(self, frame: int) -> UInt8[Tensor, "height width"]:
-        """The region that each pixel shows."""
-        return self.datamanager.labels(frame)
-
-    def replace(self, frame: int, image: Image) -> None:
-        """Train on this picture from now on, and keep it under the source's frame number."""
-        self.datamanager.replace(frame, image)
-        self.kept.write(self.datamanager.frame_numbers[frame], image)
-        self.tell((frame, image.cpu()))
-
-    def edited_picture(self, frame: int) -> Image:
-        """The picture that an edited frame has now."""
-        return self.kept.read(self.datamanager.frame_numbers[frame])
-
-    def keep_record(self, record: EditRecord) -> None:
-        """Note a batch of edits under the source's frame numbers."""
-        numbers = self.datamanager.frame_numbers
-        self.kept.journal.add(record.renumbered(lambda row: numbers[row]))
-
-    def edited_in(self) -> dict[int, int]:
-        """For each frame that an earlier run edited, the number of the last order that did."""
-        last, numbers = self.kept.journal.last_numbers(), self.datamanager.frame_numbers
-        return {row: last.get(numbers[row], 0) for row in self.kept_rows()}
-
-    def kept_rows(self) -> set[int]:
-        """The frames that an earlier run edited."""
-        return {row for row, number in enumerate(self.datamanager.frame_numbers) if number in self.kept}
-
-    def take_up_kept(self) -> None:
-        """Train on what an earlier run edited."""
-        numbers = self.datamanager.frame_numbers
-        for row in self.kept_rows():
-            image = self.kept.read(numbers[row])
-            self.datamanager.replace(row, image)
-            self.tell((row, image))
 
 
 class StyleTraining:
@@ -171,6 +114,7 @@ class StyleTraining:
         """The training frames that have been edited."""
         self.schedule: EditSchedule | None = None
         self.updater: DatasetUpdater | None = None
+        self.tone: CommonTone | None = None
         if editing is None:
             return
         editor, kept = editing
@@ -182,6 +126,8 @@ class StyleTraining:
             self.follower.follow(load_anchors(kept.folder))
         self.schedule_name = resolve_schedule_name(config.schedule, editor)
         order = self.telling_order()
+        if self.schedule_name == "edit-then-fit" and config.schedule.edit_then_fit.common_tone:
+            self.tone = CommonTone(lambda: self.surface_starts(order), self.frames.matte, self.training_mask)
         self.schedule = make_schedule(
             config.schedule,
             editor,
@@ -222,6 +168,15 @@ class StyleTraining:
         """Train on what an earlier run edited."""
         self.frames.tell = tell
         self.frames.take_up_kept()
+        self.give_tone()
+
+    def give_tone(self) -> None:
+        """Train on the edited frames in the tone that they have in common, if the schedule asks for it."""
+        if self.tone is None or not self.edited:
+            return
+        rows = sorted(self.edited)
+        for row, image in track(self.tone.toned(rows), "Bringing edits to one tone", len(rows), transient=True):
+            self.frames.train_on(row, image)
 
     def take(self, edited: EditedFrame) -> None:
         """Train on a frame that another process edited."""
@@ -252,7 +207,10 @@ class StyleTraining:
                     bar.update(bar.task_ids[0], completed=done)
 
             self.updater.on_progress = show
+            is_round = self.is_round_next
             due = self.updater.step()
+        if is_round:
+            self.give_tone()
         if due and not self.edited and not self.config.schedule.train_on_unedited:
             raise UserError(
                 f"None of the {len(due)} training frames that were to be edited first has an edit of '{self.prompt}': "
@@ -360,15 +318,19 @@ class StyleTraining:
             frames.kept.folder / "surface.npz",
         )
 
+    def training_mask(self, row: int) -> Float[Tensor, "height width 1"]:
+        """How much of each pixel of a frame's edit is trained on."""
+        return training_mask(self.frames.labels(row), self.frames.matte(row), self.prompt.region)
+
     def keyframes(self, count: int) -> list[int]:
         """The training frames that span the clip's poses and expressions."""
-        track, numbers = self.datamanager.train_dataset.metadata["clip"].track, self.datamanager.frame_numbers
+        found, numbers = self.datamanager.train_dataset.metadata["clip"].track, self.datamanager.frame_numbers
         return choose_keyframes(
-            track.camera_to_head[numbers, :3, :3],
-            track.expression[numbers],
-            track.expression_names,
+            found.camera_to_head[numbers, :3, :3],
+            found.expression[numbers],
+            found.expression_names,
             count,
-            track.flags[numbers] == 0,
+            found.flags[numbers] == 0,
         )
 
     def geometry(self, row: int) -> FrameGeometry:

@@ -113,10 +113,10 @@ def test_instruct_nerf2nerf_is_as_published() -> None:
 
 
 def test_a_network_is_planned_for_by_its_own_price() -> None:
-    edits = schedule("edit-then-fit", Network(), frames=400)
+    edits = schedule("edit-then-fit", Network(), frames=1000)
     assert isinstance(edits, EditThenFit)
-    assert [len(one.frames) for one in edits.rounds] == [99, 175, 175]
-    assert "4,490 network evaluations within the budget" in in_words(edits, Network())
+    assert [len(one.frames) for one in edits.rounds] == [450]
+    assert "4,500 network evaluations within the budget" in in_words(edits, Network())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_network_is_planned_for_by_its_own_price() -> None:
         ("auto", "20 frames once, before the first step; no network"),
         ("iterative", "every frame first, then 1 every 10 steps"),
         ("instruct-nerf2nerf", "iterative dataset update, 1 every 10 steps"),
-        ("edit-then-fit", "16 at noise level 1, then 20 at noise level 0.8, then 20 at noise level 0.5; 2,520 network"),
+        ("edit-then-fit", "frames: 20 at noise level 1; 1,200 network"),
     ],
 )
 def test_the_plan_is_told_in_one_line(name: str, words: str) -> None:

@@ -1,6 +1,7 @@
 """Rounds from falling noise levels, within a budget."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -21,15 +22,25 @@ class Price:
         return asked * self.branches * max(1, round(self.steps * noise_level))
 
 
+THREE: dict[str, Any] = {"noise_levels": (1.0, 0.8, 0.5), "shares": (0.22, 0.39, 0.39), "begins": (0.0, 0.3, 0.6)}
+"""A phase of three rounds."""
+
+
 def rounds_of(frames: int, price: Price | AsInstructPix2Pix, steps: int = 500, **settings):
-    return plan_rounds(EditThenFitConfig(**settings), range(frames), steps, price)
+    return plan_rounds(EditThenFitConfig(**THREE | settings), range(frames), steps, price)
 
 
 def test_a_clip_of_250_frames_costs_a_twentieth_of_instruct_nerf2nerf() -> None:
+    (only,) = plan_rounds(EditThenFitConfig(), range(250), 500, AsInstructPix2Pix())
+    assert (only.frames, only.noise_level, only.first_step) == (tuple(range(75)), 1.0, 0)
+    assert only.evaluations == 75 * 60 == 90_000 / 20
+
+
+def test_weaker_rounds_pay_for_more_frames() -> None:
     rounds = rounds_of(250, AsInstructPix2Pix())
     assert [len(one.frames) for one in rounds] == [16, 36, 58]
     assert [one.evaluations for one in rounds] == [16 * 60, 36 * 48, 58 * 30]
-    assert sum(one.evaluations for one in rounds) == 4428 <= 90_000 / 20
+    assert sum(one.evaluations for one in rounds) == 4428 <= 4500
 
 
 @pytest.mark.parametrize("frames", [1, 5, 60, 120, 10_000])
@@ -39,14 +50,14 @@ def test_a_clip_of_250_frames_costs_a_twentieth_of_instruct_nerf2nerf() -> None:
 def test_no_plan_exceeds_the_budget_and_none_wastes_it(frames: int, price) -> None:
     rounds = rounds_of(frames, price)
     assert sum(one.evaluations for one in rounds) <= 4500
-    for one, share in zip(rounds, EditThenFitConfig().shares, strict=True):
+    for one, share in zip(rounds, THREE["shares"], strict=True):
         more = price.evaluations_for(len(one.frames) + 1, one.noise_level, True)
         assert len(one.frames) == frames or more > share * 4500
 
 
 def test_every_round_edits_the_most_telling_frames_and_the_last_those_without_an_edit_first() -> None:
     order = [7, 3, 9, 1, 0, 2, 4, 5, 6, 8]
-    rounds = plan_rounds(EditThenFitConfig(budget=600), order, 100, AsInstructPix2Pix())
+    rounds = plan_rounds(EditThenFitConfig(budget=600, **THREE), order, 100, AsInstructPix2Pix())
     assert [one.frames for one in rounds] == [(7, 3), (7, 3, 9, 1), (0, 2, 4, 5, 6, 8, 7)]
     assert [one.first_step for one in rounds] == [0, 30, 60]
 
@@ -89,7 +100,7 @@ def test_a_restored_schedule_goes_on_identically() -> None:
 
 
 def test_a_round_that_was_interrupted_edits_only_what_is_left_of_it() -> None:
-    rounds = plan_rounds(EditThenFitConfig(budget=600), range(6), 10, AsInstructPix2Pix())
+    rounds = plan_rounds(EditThenFitConfig(budget=600, **THREE), range(6), 10, AsInstructPix2Pix())
     schedule = EditThenFit(rounds, edited_in={0: 1, 1: 1, 2: 0})
     assert schedule.due().frames == (), "the first round was finished"
     due = [schedule.due() for _ in range(9)]

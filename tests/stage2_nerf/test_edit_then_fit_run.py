@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from stage1_edit.consistency import Anchor, Anchors
+from stage1_edit.edit_then_fit import EditThenFitConfig
 from stage1_edit.edited_frames import EditedFrames
 from stage1_edit.editor import EditRequest, Image
 from stage1_edit.offline_editor import OfflineEditor
@@ -23,6 +24,7 @@ from tracking.clip import TrackedClip
 STATUE = EditPrompt("turn him into a bronze statue")
 BUDGET = 900
 """Of which 3 frames, 7 and 11 can be edited, for 180, 336 and 330 evaluations."""
+ROUNDS = EditThenFitConfig(BUDGET, (1.0, 0.8, 0.5), (0.22, 0.39, 0.39), (0.0, 0.3, 0.6))
 
 
 @dataclass
@@ -123,7 +125,7 @@ def train(
         config.output_dir, config.experiment_name, config.timestamp = outputs, "tiny", name
         config.data = tiny_clip.root
         config.pipeline.prompts = (prompt,) if edits else ()  # pyright: ignore[reportAttributeAccessIssue]
-        config.pipeline.style_training.schedule.edit_then_fit.budget = BUDGET  # pyright: ignore
+        config.pipeline.style_training.schedule.edit_then_fit = ROUNDS  # pyright: ignore
         config.pipeline.style_training.start = "surface"  # pyright: ignore[reportAttributeAccessIssue]
         config.load_dir = after / "nerfstudio_models" if after else None
         train_with(config, editor)
