@@ -8,8 +8,9 @@ what it lacks of that,
     E' = E + m G(k (C - E)) / G(k)
 
 C is the filmed frame with the change that all edits agree on, k where that is known, G a Gaussian, m how much of each
-pixel is edited. Fine detail stays the frame's own. Panoramas are stitched from unlike exposures in the same way (Brown
-and Lowe 2007, IJCV 74, section 6, with one gain for each picture).
+pixel is edited. Hair lies off the mesh, so that a place on it is another one in every frame: it is never asked, and is
+shifted with the face beside it alone. Fine detail stays the frame's own. Panoramas are stitched from unlike exposures
+in the same way (Brown and Lowe 2007, IJCV 74, section 6, with one gain for each picture).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +39,8 @@ class CommonTone:
 
     surface: Callable[[], SurfaceStarts]
     """Makes what gathers what they agree on, anew for every round: what it remembers of frames would be out of date."""
-    matte: Callable[[int], Mask]
-    """How much of each pixel is the person."""
+    on_mesh: Callable[[int], Mask]
+    """How much of each pixel is a part of the person that lies on the tracked mesh: hair does not."""
     mask: Callable[[int], Mask]
     """How much of each pixel is edited."""
 
@@ -51,7 +52,7 @@ class CommonTone:
             original = surface.original(frame)
             edited = surface.edited(frame).to(original)
             if change is not None:
-                agreed, known = change.shown(original, self.matte(frame), surface.geometry(frame))
+                agreed, known = change.shown(original, self.on_mesh(frame), surface.geometry(frame))
                 edited = in_tone(edited, agreed, known, self.mask(frame))
             yield frame, edited
 

@@ -34,6 +34,7 @@ from stage2_nerf.prompt_frames import EditedFrame, PromptFrames
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
+from tracking.regions import Label
 
 
 @dataclass
@@ -52,8 +53,8 @@ class StyleTrainingConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """Which frames are edited when, and how strongly."""
     start: Literal["render", "surface"] = "render"
-    """Where edits weaker than from pure noise start: from the avatar's render, or from the frame with the change that
-    the edited frames agree on, gathered on the tracked surface."""
+    """Where edits weaker than from pure noise start, if the schedule has any: from the avatar's render, or from the
+    frame with the change that the edited frames agree on, gathered on the tracked surface."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Runs of earlier versions recorded iterative dataset update's settings where now a schedule is chosen."""
@@ -127,7 +128,7 @@ class StyleTraining:
         self.schedule_name = resolve_schedule_name(config.schedule, editor)
         order = self.telling_order()
         if self.schedule_name == "edit-then-fit" and config.schedule.edit_then_fit.common_tone:
-            self.tone = CommonTone(lambda: self.surface_starts(order), self.frames.matte, self.training_mask)
+            self.tone = CommonTone(lambda: self.surface_starts(order), self.on_mesh, self.training_mask)
         self.schedule = make_schedule(
             config.schedule,
             editor,
@@ -317,6 +318,11 @@ class StyleTraining:
             self.geometry,
             frames.kept.folder / "surface.npz",
         )
+
+    def on_mesh(self, row: int) -> Float[Tensor, "height width 1"]:
+        """How much of each pixel of a frame is a part of the person that lies on the tracked mesh."""
+        matte = self.frames.matte(row)
+        return matte * (self.frames.labels(row) != Label.HAIR)[..., None].to(matte)
 
     def training_mask(self, row: int) -> Float[Tensor, "height width 1"]:
         """How much of each pixel of a frame's edit is trained on."""
