@@ -53,7 +53,9 @@ class CommonTone:
             edited = surface.edited(frame).to(original)
             if change is not None:
                 agreed, known = change.shown(original, self.on_mesh(frame), surface.geometry(frame))
-                edited = in_tone(edited, agreed, known, self.mask(frame))
+                mask = self.mask(frame)
+                # What was not edited tells nothing of the edit's tone.
+                edited = in_tone(edited, agreed, known * mask.to(known), mask)
             yield frame, edited
 
 

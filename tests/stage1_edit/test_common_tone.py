@@ -48,10 +48,15 @@ def frames(head: Head) -> list[FrameGeometry]:
     return [head(turn, SIDE) for turn in (-0.3, -0.1, 0.0, 0.1, 0.2, 0.35)]
 
 
-def toned(shapes: list[FrameGeometry], edits: list[torch.Tensor]) -> list[torch.Tensor]:
+def toned(
+    shapes: list[FrameGeometry],
+    edits: list[torch.Tensor],
+    on_mesh: torch.Tensor = ONES,
+    mask: torch.Tensor = ONES,
+) -> list[torch.Tensor]:
     grey = torch.full((SIDE, SIDE, 3), 0.5)
     starts = SurfaceStarts(range(len(edits)), lambda _: grey, edits.__getitem__, lambda _: ONES, shapes.__getitem__)
-    tone = CommonTone(lambda: starts, lambda _: ONES, lambda _: ONES)
+    tone = CommonTone(lambda: starts, lambda _: on_mesh, lambda _: mask)
     found = list(tone.toned(range(len(edits))))
     assert [frame for frame, _ in found] == list(range(len(edits)))
     return [image for _, image in found]
@@ -78,3 +83,12 @@ def test_an_edit_that_all_frames_agree_on_stays_as_it_was(frames: list[FrameGeom
 
 def test_of_no_edits_nothing_is_made(frames: list[FrameGeometry]) -> None:
     assert toned(frames, []) == []
+
+
+def test_hair_that_alone_is_edited_keeps_each_frames_tone(frames: list[FrameGeometry]) -> None:
+    """The face beside it is as filmed in all frames but for the border, which told of tints that were none."""
+    hair = ONES.clone()
+    hair[SIDE // 2 :] = 0
+    edits = [0.5 + hair * (0.2 + 0.03 * number) * torch.ones(3) for number in range(len(frames))]
+    for before, after in zip(edits, toned(frames, edits, 1 - hair, hair), strict=True):
+        assert torch.equal(before, after)
