@@ -16,12 +16,11 @@ et al. 2024, arXiv 2406.09402; DGE, Chen et al., ECCV 2024). Here:
 With InstructPix2Pix in 20 steps under 3 conditions an edit from noise is 60 evaluations, and the budget of 4,500 pays
 for 75 frames: a twentieth of Instruct-NeRF2NeRF's 90,000. A distilled model that needs 4 edits every frame of 250.
 
-Why one round: a diffusion model keeps the broad colours of what it starts from even from a level of 0.8, and a render
-is not where the edit should be, but half learned and the mean of unlike edits. With the small InstructPix2Pix of
-`scripts/train_small_editor.py` rounds at 1.0, 0.8 and 0.5 went 0.07 of the way to the target, one round 0.32, and
-Instruct-NeRF2NeRF's schedule away from it, to -0.06 (`scripts/benchmark_schedules.py`; demo clip, one prompt). An
-editor whose weaker edits are no less than proportionally weaker gains from rounds: levels of 1.0, 0.75 and 0.45, shares
-of 0.22, 0.39 and 0.39, and beginnings at 0, 0.15 and 0.35, with `start surface`, make its edits steadier.
+Why one round: a diffusion model keeps the broad colours of what it starts from even from much noise, and a render is
+not where the edit should be, but half learned and the mean of unlike edits. With the small InstructPix2Pix of
+`scripts/train_small_editor.py` rounds at 1.0, 0.75 and 0.45 went 0.07 of the way to the target, one round 0.32, and
+Instruct-NeRF2NeRF's schedule away from it, to -0.06 (`scripts/benchmark_schedules.py`; demo clip, one prompt). Of an
+editor whose weaker edits are weaker in proportion, rounds with `start surface` make steadier edits.
 """
 
 from collections.abc import Mapping, Sequence
