@@ -73,7 +73,7 @@ ALONE = OWN_TARGET, FRAME_BY_FRAME
 ROUNDS = EditThenFitConfig(
     noise_levels=(1.0, 0.75, 0.45), shares=(0.22, 0.39, 0.39), begins=(0.0, 0.15, 0.35), common_tone=False
 )
-"""Three rounds, the later ones from the surface."""
+"""Three rounds, at falling noise levels."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Way:
 
     schedule: ScheduleName = "edit-then-fit"
     edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
+    surface: bool = False
+    """Whether re-edits start from what the edits agree on."""
     consistency: ConsistencyName = "none"
     noise: NoiseName = "auto"
 
@@ -93,7 +95,7 @@ WAYS: dict[str, Way] = {
     "iterative": Way("iterative"),
     "edit_then_fit": Way(),
     "edit_then_fit_no_tone": Way(edit_then_fit=EditThenFitConfig(common_tone=False)),
-    "edit_then_fit_rounds": Way(edit_then_fit=ROUNDS),
+    "edit_then_fit_rounds": Way(edit_then_fit=ROUNDS, surface=True),
     "edit_then_fit_warped_noise": Way(noise="warped"),
     "edit_then_fit_shared_noise": Way(noise="shared"),
     "edit_then_fit_cross_frame": Way(consistency="cross-frame"),
@@ -242,8 +244,7 @@ class Comparison:
             steps = self.arguments.steps_of_in2n
             pace = max(1, steps // self.arguments.edits_of_in2n)
             schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
-        start = "surface" if chosen.edit_then_fit is ROUNDS else "render"
-        training = StyleTrainingConfig(schedule=schedule, start=start)
+        training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
         editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen))
         task = EditingTask(
             *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),

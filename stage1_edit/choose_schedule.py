@@ -26,8 +26,8 @@ class ScheduleConfig:
 
     # The flag is that of the whole: --pipeline.style-training.schedule NAME.
     name: Annotated[ScheduleName, tyro.conf.arg(name="")] = "auto"
-    """auto edits frames once, before the first step, where no network is asked (once), and few frames in rounds where
-    each asks one many times (edit-then-fit). iterative goes on editing frames from the avatar's renders;
+    """auto edits frames once, before the first step, where no network is asked (once), and as many as a budget pays for
+    where each asks one many times (edit-then-fit). iterative goes on editing frames from the avatar's renders;
     instruct-nerf2nerf is that exactly as published."""
     once: EditOnceConfig = field(default_factory=EditOnceConfig)
     """Frames that span the clip, from noise, before the first step."""
@@ -36,7 +36,7 @@ class ScheduleConfig:
     )
     """A few frames every few steps, after all frames were edited once."""
     edit_then_fit: EditThenFitConfig = field(default_factory=EditThenFitConfig)
-    """Keyframes from noise, then rounds from the avatar's renders, within a budget."""
+    """Keyframes from noise, in one tone, within a budget; if asked for, then rounds from the avatar's renders."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Runs of earlier versions recorded no number of frames to edit once."""
