@@ -5,6 +5,7 @@
     own_target              what edits are compared with, frame by frame: the flicker that so strong an edit has anyway
     frame_by_frame          every frame edited by itself, and no avatar
     instruct_nerf2nerf      iterative dataset update as published but for its pace: 1,500 edits in `--steps-of-in2n`
+    instruct_nerf2nerf_smooth       the same, trained with smooth feature planes as the ways below are
     iterative               every frame first, then one every ten steps at falling noise levels
     edit_then_fit           keyframes from noise, in the tone that they have in common, within 4,500 evaluations
     edit_then_fit_no_tone   the same, every edit in its own tone
@@ -65,7 +66,8 @@ from tracking.clip import TrackedClip
 from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 
-OWN_TARGET, FRAME_BY_FRAME, IN2N = "own_target", "frame_by_frame", "instruct_nerf2nerf"
+OWN_TARGET, FRAME_BY_FRAME = "own_target", "frame_by_frame"
+IN2N, IN2N_SMOOTH = "instruct_nerf2nerf", "instruct_nerf2nerf_smooth"
 ALONE = OWN_TARGET, FRAME_BY_FRAME
 """Ways without a style."""
 
@@ -74,6 +76,10 @@ ROUNDS = EditThenFitConfig(
     noise_levels=(1.0, 0.75, 0.45), shares=(0.22, 0.39, 0.39), begins=(0.0, 0.15, 0.35), common_tone=False
 )
 """Three rounds, at falling noise levels."""
+
+
+WITHOUT_SMOOTHNESS = {"smoothness": 0.0, "learning_rate": 2e-2}
+"""And the step size that went with it."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,15 @@ class Way:
     """Whether re-edits start from what the edits agree on."""
     consistency: ConsistencyName = "none"
     noise: NoiseName = "auto"
+    as_published: bool = False
+    """Whether a style is trained without what Instruct-NeRF2NeRF's avatar has nothing of: its planes' smoothness."""
 
 
 WAYS: dict[str, Way] = {
     OWN_TARGET: Way(),
     FRAME_BY_FRAME: Way(),
-    IN2N: Way("iterative"),
+    IN2N: Way("iterative", as_published=True),
+    IN2N_SMOOTH: Way("iterative"),
     "iterative": Way("iterative"),
     "edit_then_fit": Way(),
     "edit_then_fit_no_tone": Way(edit_then_fit=EditThenFitConfig(common_tone=False)),
@@ -240,12 +249,14 @@ class Comparison:
         schedule = ScheduleConfig(chosen.schedule, edit_then_fit=replace(chosen.edit_then_fit))
         if self.network is not None:
             schedule.edit_then_fit.budget = self.arguments.model.budget
-        if way == IN2N:
+        if way in (IN2N, IN2N_SMOOTH):
             steps = self.arguments.steps_of_in2n
             pace = max(1, steps // self.arguments.edits_of_in2n)
             schedule.iterative = replace(INSTRUCT_NERF2NERF, steps_between_edits=pace)
         training = StyleTrainingConfig(schedule=schedule, start="surface" if chosen.surface else "render")
-        editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen))
+        if chosen.as_published:
+            training = replace(training, **WITHOUT_SMOOTHNESS)
+        editor = CountingEditor(OfflineEditor() if way == OWN_TARGET else self._editor(chosen, seed))
         task = EditingTask(
             *(self.clip, self.prompt, editor, self.arguments.reconstruction / "config.yml", folder),
             style_steps=steps,
@@ -255,11 +266,11 @@ class Comparison:
         )
         return editor, task
 
-    def _editor(self, way: Way) -> FrameEditor:
+    def _editor(self, way: Way, seed: int) -> FrameEditor:
         if self.network is None:
             return CountedAsDiffusion(JitteredEditor(OfflineEditor(), self.arguments.jitter))
         settings = diffusion_settings(self.arguments)
-        config = EditorConfig("instruct-pix2pix", way.consistency, self.arguments.model.anchors, way.noise)
+        config = EditorConfig("instruct-pix2pix", way.consistency, self.arguments.model.anchors, way.noise, seed)
         editor = make_editor(config, settings, self.network, InstructPix2Pix(settings, self.network))
         frames = [int(frame) for frame in self.clip.frames]
         return HeadWindowEditor(editor, HeadWindow.of_clip(self.clip, frames, self.arguments.model.size))

@@ -1,5 +1,7 @@
 """Training losses, as pure functions of what was rendered and what was filmed."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -43,6 +45,6 @@ def undecided_loss(alpha: Float[Tensor, "rays 1"]) -> Float[Tensor, ""]:
     return (alpha * (1 - alpha)).mean()
 
 
-def smoothness_loss(volumes: Float[Tensor, "*batch depth height width"]) -> Float[Tensor, ""]:
-    """Mean squared difference of neighbouring cells."""
-    return sum((torch.diff(volumes, dim=axis) ** 2).mean() for axis in (-1, -2, -3))  # pyright: ignore[reportReturnType]
+def smoothness_loss(cells: Float[Tensor, "*shape"], axes: Sequence[int] = (-1, -2, -3)) -> Float[Tensor, ""]:
+    """Mean squared difference of neighbouring cells, added up over the axes along which they are neighbours."""
+    return torch.stack([(torch.diff(cells, dim=axis) ** 2).mean() for axis in axes]).sum()

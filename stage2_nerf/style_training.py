@@ -34,7 +34,7 @@ from stage2_nerf.prompt_frames import EditedFrame, PromptFrames
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
-from tracking.regions import Label
+from tracking.regions import Label, is_in_region
 
 
 @dataclass
@@ -43,10 +43,13 @@ class StyleTrainingConfig:
 
     steps: int = 1000
     """Training steps of each prompt."""
-    learning_rate: float = 2e-2
+    learning_rate: float = 5e-3
     """Adam's step size for the network at the phase's start; it falls to its end, as half a cosine does."""
     plane_learning_rate: float = 5e-2
     """The same for the feature planes."""
+    smoothness: float = 0.03
+    """Weight of the feature planes' roughness beside the colour's squared error. Where texels differ that no edit told
+    apart, the look changes with every fraction of a pixel that a pose is off by, and flickers."""
     keyframes: int = 4
     """Frames that span the clip's poses and expressions, edited before all others: editors that tie frames together
     take their anchors from them."""
@@ -58,7 +61,7 @@ class StyleTrainingConfig:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Runs of earlier versions recorded iterative dataset update's settings where now a schedule is chosen."""
-        self.__dict__.update({"start": "render", "plane_learning_rate": 5e-2, **state})
+        self.__dict__.update({"start": "render", "plane_learning_rate": 5e-2, "smoothness": 0.0, **state})
         if isinstance(self.schedule, IterativeDatasetUpdateConfig):
             self.schedule = ScheduleConfig("iterative", iterative=self.schedule)
 
@@ -100,7 +103,7 @@ class StyleTraining:
         style = model.styles[style_name]
         assert isinstance(style, Style)
         self.style = style
-        planes = [parameter for name, parameter in style.named_parameters() if ".planes." in name]
+        planes = style.planes()
         network = [parameter for name, parameter in style.named_parameters() if ".planes." not in name]
         self.optimizer = torch.optim.Adam(
             [
@@ -128,7 +131,7 @@ class StyleTraining:
         self.schedule_name = resolve_schedule_name(config.schedule, editor)
         order = self.telling_order()
         if self.schedule_name == "edit-then-fit" and config.schedule.edit_then_fit.common_tone:
-            self.tone = CommonTone(lambda: self.surface_starts(order), self.on_mesh, self.training_mask)
+            self.tone = CommonTone(lambda: self.surface_starts(order), self.gives_tone, self.training_mask)
         self.schedule = make_schedule(
             config.schedule,
             editor,
@@ -296,9 +299,17 @@ class StyleTraining:
         progress = int(self.style.steps_trained) / max(self.config.steps, 1)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * falling(progress)
+        self.smooth()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.style.steps_trained += 1
+
+    def smooth(self) -> None:
+        """Add the gradient of the style's roughness: the same in every process, so after theirs were averaged."""
+        planes = self.style.planes()
+        rough = self.config.smoothness * self.style.roughness()
+        for plane, gradient in zip(planes, torch.autograd.grad(rough, planes), strict=True):
+            plane.grad = gradient if plane.grad is None else plane.grad + gradient
 
     def telling_order(self) -> list[int]:
         """All training frames: first those that span the clip's poses and expressions, the most telling first."""
@@ -319,10 +330,14 @@ class StyleTraining:
             frames.kept.folder / "surface.npz",
         )
 
-    def on_mesh(self, row: int) -> Float[Tensor, "height width 1"]:
-        """How much of each pixel of a frame is a part of the person that lies on the tracked mesh."""
-        matte = self.frames.matte(row)
-        return matte * (self.frames.labels(row) != Label.HAIR)[..., None].to(matte)
+    def gives_tone(self, row: int) -> Float[Tensor, "height width 1"]:
+        """How much of each pixel of a frame tells its edit's tone: what the prompt edits and the tracked mesh follows.
+
+        Hair does not lie on the mesh; and what surrounds the region is edited through its soft border alone.
+        """
+        matte, labels = self.frames.matte(row), self.frames.labels(row).cpu().numpy()
+        told = is_in_region(labels, self.prompt.region) & (labels != Label.HAIR)
+        return matte * torch.from_numpy(told)[..., None].to(matte)
 
     def training_mask(self, row: int) -> Float[Tensor, "height width 1"]:
         """How much of each pixel of a frame's edit is trained on."""

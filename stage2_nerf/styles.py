@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from stage2_nerf.losses import smoothness_loss
 from stage2_nerf.plane_look_up import PLANE_AXES, look_up_planes
 
 
@@ -63,6 +64,11 @@ class StyleResidual(nn.Module):
         shift, map_of_colour = self.network(torch.cat([features, own], dim=1)).split([3, 9], dim=1)
         return shift + (map_of_colour.view(-1, 3, 3) * original[:, None]).sum(-1)
 
+    def roughness(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring texels, added up over the feature planes: the total variation in
+        space of K-Planes (Fridovich-Keil et al. 2023, arXiv 2301.10241)."""
+        return torch.stack([smoothness_loss(plane, axes=(2, 3)) for plane in self.planes]).sum()
+
 
 class Style(nn.Module):
     """One prompt's look: a residual for the head and one for the torso, and how long it has been trained."""
@@ -74,6 +80,14 @@ class Style(nn.Module):
         self.head = StyleResidual(config, feature_size)
         self.torso = StyleResidual(config, feature_size)
         self.register_buffer("steps_trained", torch.zeros((), dtype=torch.long))
+
+    def planes(self) -> list[nn.Parameter]:
+        """The feature planes of both residuals."""
+        return [*self.head.planes, *self.torso.planes]
+
+    def roughness(self) -> Float[Tensor, ""]:
+        """Of both residuals' planes."""
+        return self.head.roughness() + self.torso.roughness()
 
 
 def blend_residuals(

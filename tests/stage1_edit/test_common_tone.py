@@ -51,12 +51,12 @@ def frames(head: Head) -> list[FrameGeometry]:
 def toned(
     shapes: list[FrameGeometry],
     edits: list[torch.Tensor],
-    on_mesh: torch.Tensor = ONES,
+    trusted: torch.Tensor = ONES,
     mask: torch.Tensor = ONES,
 ) -> list[torch.Tensor]:
     grey = torch.full((SIDE, SIDE, 3), 0.5)
     starts = SurfaceStarts(range(len(edits)), lambda _: grey, edits.__getitem__, lambda _: ONES, shapes.__getitem__)
-    tone = CommonTone(lambda: starts, lambda _: on_mesh, lambda _: mask)
+    tone = CommonTone(lambda: starts, lambda _: trusted, lambda _: mask)
     found = list(tone.toned(range(len(edits))))
     assert [frame for frame, _ in found] == list(range(len(edits)))
     return [image for _, image in found]

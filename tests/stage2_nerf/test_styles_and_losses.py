@@ -1,15 +1,18 @@
 """Styles over one avatar, and what training compares."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch.testing import assert_close
 
+from stage1_edit.prompts import EditPrompt
 from stage2_nerf.checkpoints import widened
 from stage2_nerf.frame_quality import psnr
 from stage2_nerf.losses import colour_loss, over, smoothness_loss, style_loss
 from stage2_nerf.plane_look_up import look_up_planes
-from stage2_nerf.style_training import falling
+from stage2_nerf.style_training import StyleTraining, StyleTrainingConfig, falling
 from stage2_nerf.styles import Style, StyleConfig, StyleResidual, blend_residuals
 
 
@@ -105,6 +108,62 @@ def test_a_styles_step_size_falls_to_a_fiftieth_along_half_a_cosine():
 def test_smoothness_of_a_ramp_is_its_squared_slope():
     ramp = torch.arange(5.0).view(1, 1, 5).expand(4, 3, 5)
     assert_close(smoothness_loss(ramp), torch.tensor(1.0))
+
+
+def test_smoothness_counts_the_axes_that_are_named():
+    ramp = torch.arange(5.0).view(1, 1, 5).expand(4, 3, 5)
+    assert_close(smoothness_loss(ramp, (0, 1)), torch.tensor(0.0))
+    assert_close(smoothness_loss(ramp + 2 * ramp.new_tensor([0, 1, 2, 3])[:, None, None], (0, 2)), torch.tensor(5.0))
+
+
+def test_a_styles_roughness_is_the_slope_of_its_feature_planes_and_not_of_their_channels():
+    style = Style(StyleConfig(resolutions=(4, 8)), feature_size=8)
+    with torch.no_grad():
+        for plane in style.planes():
+            size, channels = plane.shape[2], plane.shape[-1]
+            rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+            plane.copy_((3.0 * rows + 0.5 * columns)[..., None] + 100.0 * torch.arange(channels))
+    assert len(style.planes()) == 4, "two resolutions, of the head and of the torso"
+    assert_close(style.roughness(), torch.tensor(4 * (9.0 + 0.25)))
+
+
+def style_training(smoothness: float) -> StyleTraining:
+    """A phase without frames, of which only the style and its optimizer are real."""
+    torch.manual_seed(0)
+    model = SimpleNamespace(styles={"bronze": Style(StyleConfig((8,)), feature_size=8)})
+    config = StyleTrainingConfig(smoothness=smoothness)
+    parts: Any = (config, EditPrompt("bronze"), "bronze", model, range(3), None)
+    return StyleTraining(*parts, seed=0)
+
+
+def test_smoothness_is_added_to_what_the_colours_ask_for():
+    training = style_training(0.3)
+    plane, unseen = training.style.planes()
+    asked = torch.randn_like(plane)
+    plane.grad = asked.clone()
+    training.smooth()
+    assert plane.grad is not None and unseen.grad is not None
+    nudge = torch.randn_like(plane)
+    with torch.no_grad():
+        plane.add_(1e-3 * nudge)
+        above = 0.3 * training.style.roughness()
+        plane.sub_(2e-3 * nudge)
+        below = 0.3 * training.style.roughness()
+    # A square's slope is exactly that between two points about it.
+    assert_close(((plane.grad - asked) * nudge).sum(), (above - below) / 2e-3, rtol=1e-3, atol=1e-4)
+
+
+def test_what_no_edit_tells_apart_becomes_smooth_and_stays_as_it_was_where_that_is_not_asked_for():
+    for smoothness in (0.0, 1.0):
+        training = style_training(smoothness)
+        before = [parameter.clone() for parameter in training.style.parameters()]
+        rough = float(training.style.roughness())
+        for _ in range(20):
+            training.after_step()
+        if smoothness == 0:
+            assert all(torch.equal(one, now) for one, now in zip(before, training.style.parameters(), strict=True))
+        else:
+            assert float(training.style.roughness()) < 0.5 * rough
 
 
 def test_psnr_of_a_known_error_counts_only_the_weighted_pixels():
