@@ -1,8 +1,8 @@
 """`portrait-preview`: what an editor makes of a few frames, in one picture, before anything is trained.
 
 Rows are what can be set: text and image guidance of InstructPix2Pix, text guidance and noise of the editors that paint
-what is described, words of strength for the offline editor. Columns are the frames that span the clip's poses and
-expressions. A caption tells which edits the expression guard would not let pass.
+what is described, seeds of noise that all frames share, words of strength for the offline editor. Columns are the
+frames that span the clip's poses and expressions. A caption tells which edits the expression guard would not let pass.
 """
 
 import logging
@@ -27,6 +27,7 @@ from stage1_edit.choose_editor import (
     check_editor,
     load_weights,
     resolve_editor_name,
+    resolve_noise_name,
 )
 from stage1_edit.compositing import composite, region_mask
 from stage1_edit.editor import EditRequest, FrameEditor
@@ -43,6 +44,8 @@ from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.termination import ended_in_order
 
+NOISY: tuple[EditorName, ...] = ("instruct-pix2pix", "controlnet", "sdedit")
+"""Editors whose frames can share their noise."""
 STRENGTHS = ("slightly", "", "very")
 """Words that are tried with the offline editor."""
 
@@ -85,6 +88,9 @@ class PreviewConfig:
     """How strongly to keep to the frame, with each of those; InstructPix2Pix only."""
     noise_levels: tuple[float, ...] = (0.5, 0.75, 1.0)
     """How far to go from the frame, with each text guidance; for diffusion editors without image guidance."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of shared or warped noise, with each of those: each makes another edit of the whole clip. Where none is
+    given, the editor's own."""
     machine: PreviewMachineConfig = field(default_factory=PreviewMachineConfig)
     """What computes."""
 
@@ -124,6 +130,7 @@ class Trial:
     noise_level: float = 1.0
     text_guidance: float | None = None
     image_guidance: float | None = None
+    seed: int | None = None
 
 
 def trials(config: PreviewConfig, name: EditorName) -> list[Trial]:
@@ -136,12 +143,33 @@ def trials(config: PreviewConfig, name: EditorName) -> list[Trial]:
         elif settings is None:
             found.append(Trial(str(prompt), prompt))
         elif isinstance(settings, InstructPix2PixConfig):
-            for text, image in product(config.text_guidance, config.image_guidance):
-                found.append(Trial(f"text {text:g}, image {image:g}: {prompt}", prompt, 1.0, text, image))
+            for text, image, seed in product(config.text_guidance, config.image_guidance, config.seeds or (None,)):
+                label = f"text {text:g}, image {image:g}{in_words(seed)}: {prompt}"
+                found.append(Trial(label, prompt, 1.0, text, image, seed))
         else:
-            for text, level in product(config.text_guidance, config.noise_levels):
-                found.append(Trial(f"text {text:g}, noise {level:g}: {prompt}", prompt, level, text))
+            for text, level, seed in product(config.text_guidance, config.noise_levels, config.seeds or (None,)):
+                label = f"text {text:g}, noise {level:g}{in_words(seed)}: {prompt}"
+                found.append(Trial(label, prompt, level, text, seed=seed))
     return found
+
+
+def in_words(seed: int | None) -> str:
+    """What a row's label says of its seed."""
+    return "" if seed is None else f", seed {seed}"
+
+
+def check_seeds(config: PreviewConfig, editor: EditorConfig) -> None:
+    """See whether the editor has noise that all frames share, if seeds of it are to be tried.
+
+    Raises:
+        UserError: it has not.
+    """
+    shares_noise = editor.name in NOISY and resolve_noise_name(editor) != "per-frame"
+    if config.seeds and not shares_noise:
+        raise UserError(
+            "Seeds are of noise that all frames share: choose a diffusion editor and add --pipeline.editor.noise "
+            "warped, or leave --seeds out."
+        )
 
 
 def with_strengths(prompt: EditPrompt) -> list[EditPrompt]:
@@ -183,6 +211,7 @@ def preview(config: PreviewConfig, on_progress: Callable[[int, int], None] = lam
     clip = TrackedClip.load(config.data)
     wanted = trials(config, name)
     check_editor(editor_config, config.pipeline.prompts)
+    check_seeds(config, editor_config)
     for trial in wanted if name == "offline" else ():
         check_editor(editor_config, [trial.prompt])
     frames = shown_frames(clip, config, name)
@@ -199,6 +228,8 @@ def preview(config: PreviewConfig, on_progress: Callable[[int, int], None] = lam
             settings.guidance_scale = trial.text_guidance
         if isinstance(settings, InstructPix2PixConfig) and trial.image_guidance is not None:
             settings.image_guidance_scale = trial.image_guidance
+        if trial.seed is not None:
+            editor_config.seed = trial.seed
         # A new one for every row: anchors of another row's settings would be followed.
         editor = build_editor(editor_config, name, model, clip)
         editor.check(trial.prompt)

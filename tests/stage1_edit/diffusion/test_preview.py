@@ -12,7 +12,7 @@ import pytest
 from stage1_edit import preview as command
 from stage1_edit.choose_editor import EditorConfig
 from stage1_edit.instruct_pix2pix import InstructPix2PixConfig
-from stage1_edit.preview import PreviewConfig, PreviewPipelineConfig, preview, trials, with_strengths
+from stage1_edit.preview import PreviewConfig, PreviewPipelineConfig, check_seeds, preview, trials, with_strengths
 from stage1_edit.preview_sheet import CELL, GAP, LABEL_WIDTH, LINE, SheetRow, draw_sheet
 from stage1_edit.prompts import EditPrompt
 from tracking.clip import TrackedClip
@@ -95,6 +95,30 @@ def test_guidance_reaches_the_network(tiny_clip, instruct, tmp_path: Path, caplo
     # The same guidance twice gives the same pictures, for all rows have the same randomness; another gives others.
     assert (rows[1] == rows[2]).all() and np.abs(rows[1] - rows[3]).mean() > 0.01
     assert np.abs(rows[0] - rows[1]).mean() > 1
+
+
+def test_every_seed_of_shared_noise_is_a_row_of_its_own(tiny_clip, instruct, tmp_path: Path) -> None:
+    settings = InstructPix2PixConfig(**weights(instruct, tmp_path / "weights"))
+    chosen = {"name": "instruct-pix2pix", "noise": "warped", "instruct_pix2pix": settings, "seed": 4}
+    asked = config(tiny_clip.root, tmp_path / "p.png", **chosen)
+    asked = replace(asked, text_guidance=(7.5,), image_guidance=(1.5,), seeds=(4, 5, 4))
+    labels = [trial.label.split(":")[0] for trial in trials(asked, "instruct-pix2pix")]
+    assert labels == [f"text 7.5, image 1.5, seed {seed}" for seed in (4, 5, 4)]
+    height, width = tiny_clip.intrinsics.height, tiny_clip.intrinsics.width
+    size = round(CELL * height / max(height, width))
+    sheet = cv2.imread(str(preview(asked)))
+    rows = [cells(sheet, row, size).astype(float) for row in range(4)]
+    assert (rows[1] == rows[3]).all() and np.abs(rows[1] - rows[2]).mean() > 1
+    # The editor's own seed is what training will begin with.
+    alone = cv2.imread(str(preview(replace(asked, seeds=(), output=tmp_path / "own.png"))))
+    assert (cells(alone, 1, size) == rows[1]).all()
+
+
+def test_seeds_of_noise_that_is_every_frames_own_are_refused() -> None:
+    for chosen in ({"name": "offline"}, {"name": "flux-kontext"}, {"name": "instruct-pix2pix"}):
+        asked = replace(config(Path(), Path(), **chosen), seeds=(1, 2))
+        with pytest.raises(UserError, match="noise that all frames share"):
+            check_seeds(asked, asked.pipeline.editor)
 
 
 def test_what_cannot_be_tried_is_told_and_nothing_is_written(tiny_clip, describe, tmp_path: Path, monkeypatch) -> None:
