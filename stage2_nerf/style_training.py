@@ -47,7 +47,7 @@ class StyleTrainingConfig:
     """Adam's step size for the network at the phase's start; it falls to its end, as half a cosine does."""
     plane_learning_rate: float = 5e-2
     """The same for the feature planes."""
-    smoothness: float = 0.05
+    smoothness: float = 0.04
     """Weight of the feature planes' roughness beside the colour's squared error. Where texels differ that no edit told
     apart, the look changes with every fraction of a pixel that a pose is off by, and flickers."""
     keyframes: int = 4
