@@ -9,7 +9,7 @@ the film itself is put right when it is pasted back; what is left is in the edit
 of the styled avatar's colour S from the unedited one's A in the same frame. The change is averaged with those of the
 frames before and after, carried along the film's optical flow W and counted as far as the film shows the same there,
 
-    R'_t = (R_t + sum_n w_n W_n R_n) / (1 + sum_n w_n),     n = t - 1, t + 1,     0 <= w_n <= 1
+    R'_t = (R_t + sum_n w_n W_n R_n) / (1 + sum_n w_n),     0 < |n - t| <= 2,     0 <= w_n <= 1
 
 and S' = A + R' is shown. The film's own motion, grain and light are in A, or come from the film, and are not averaged.
 That the film's flow steadies what was made of it frame by frame is how blind temporal consistency works (Bonneel et
@@ -30,8 +30,8 @@ def steadied(scene: Scene, neighbours: Sequence[Scene]) -> Scene:
 
     Args:
         scene: of the frame.
-        neighbours: those of the frames beside it; what is not laid onto the film, or shows another number of looks, is
-            not heeded.
+        neighbours: those of the frames before and after it; what is not laid onto the film, or shows another number of
+            looks, is not heeded.
     """
     alike = [one for one in neighbours if one.is_on_film and len(one.foregrounds) == len(scene.foregrounds)]
     if not scene.is_on_film or not alike:

@@ -56,6 +56,21 @@ def test_on_a_film_that_stands_still_changes_are_averaged() -> None:
     np.testing.assert_array_equal(steady.original, now.original)
 
 
+def test_every_shot_comes_with_those_around_it_up_to_the_ends_and_to_gaps() -> None:
+    from stage2_nerf.frame_sequence import FrameTask, Shot, among_neighbours
+    from tracking.video import VideoFrame
+
+    picture = np.zeros((2, 2, 3), np.uint8)
+    shots = [Shot(FrameTask(VideoFrame(index, index, picture), index, []), None) for index in (0, 1, 2, 3, 5, 6)]
+    found = {
+        shot.task.frame.index: [one.task.frame.index for one in beside]
+        for shot, beside in among_neighbours(iter(shots), reach=2)
+    }
+    assert found == {0: [1, 2], 1: [0, 2, 3], 2: [0, 1, 3], 3: [1, 2], 5: [6], 6: [5]}
+    assert [len(beside) for _, beside in among_neighbours(shots[:1], reach=2)] == [0]
+    assert list(among_neighbours([], reach=2)) == []
+
+
 def test_what_moves_with_the_film_leaves_no_trail() -> None:
     from stage2_nerf.steady_edits import steadied
 
