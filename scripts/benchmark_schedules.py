@@ -79,7 +79,7 @@ ROUNDS = EditThenFitConfig(
 
 
 WITHOUT_SMOOTHNESS = {"smoothness": 0.0, "learning_rate": 2e-2}
-"""And the step size that went with it."""
+"""How a style is trained without smooth planes, and the step size that went with it."""
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,6 @@ from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.termination import ended_in_order
 
-NOISY: tuple[EditorName, ...] = ("instruct-pix2pix", "controlnet", "sdedit")
-"""Editors whose frames can share their noise."""
 STRENGTHS = ("slightly", "", "very")
 """Words that are tried with the offline editor."""
 
@@ -164,8 +162,8 @@ def check_seeds(config: PreviewConfig, editor: EditorConfig) -> None:
     Raises:
         UserError: it has not.
     """
-    shares_noise = editor.name in NOISY and resolve_noise_name(editor) != "per-frame"
-    if config.seeds and not shares_noise:
+    # Editors without noise that could be shared are refused any other by `check_editor`.
+    if config.seeds and resolve_noise_name(editor) == "per-frame":
         raise UserError(
             "Seeds are of noise that all frames share: choose a diffusion editor and add --pipeline.editor.noise "
             "warped, or leave --seeds out."

@@ -36,12 +36,13 @@ def steadied(scene: Scene, neighbours: Sequence[Scene]) -> Scene:
     alike = [one for one in neighbours if one.is_on_film and len(one.foregrounds) == len(scene.foregrounds)]
     if not scene.is_on_film or not alike:
         return scene
-    change = changes(scene)
-    if not any(found.any() for found in (change, *map(changes, alike))):
+    change, around = changes(scene), [changes(one) for one in alike]
+    if not any(found.any() for found in (change, *around)):
         return scene
     motion = MotionBlend()
     seen = motion.shrink(scene.surroundings.image)
-    beside = [(motion.neighbor(seen, motion.shrink(one.surroundings.image)), changes(one)) for one in alike]
+    pictures = [motion.shrink(one.surroundings.image) for one in alike]
+    beside = [(motion.neighbor(seen, picture), found) for picture, found in zip(pictures, around, strict=True)]
     steady = blend(change, beside)
     parts = [steady[..., 3 * index : 3 * index + 3] for index in range(len(scene.foregrounds))]
     return replace(scene, foregrounds=[(scene.original + part).clip(0, 1) for part in parts])

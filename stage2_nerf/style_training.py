@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stage1_edit.choose_schedule import ScheduleConfig, in_words, make_schedule, resolve_schedule_name
 from stage1_edit.common_tone import CommonTone
-from stage1_edit.compositing import region_mask, training_mask
+from stage1_edit.compositing import labelled, region_mask, training_mask
 from stage1_edit.consistency import follower_in
 from stage1_edit.dataset_update import DatasetUpdater
 from stage1_edit.edit_journal import EditRecord
@@ -34,7 +34,7 @@ from stage2_nerf.prompt_frames import EditedFrame, PromptFrames
 from stage2_nerf.several_processes import follow_first, processes
 from stage2_nerf.styles import Style
 from tracking.errors import UserError
-from tracking.regions import Label, is_in_region
+from tracking.regions import Label
 
 
 @dataclass
@@ -103,12 +103,11 @@ class StyleTraining:
         style = model.styles[style_name]
         assert isinstance(style, Style)
         self.style = style
-        planes = style.planes()
-        network = [parameter for name, parameter in style.named_parameters() if ".planes." not in name]
+        network = [*style.head.network.parameters(), *style.torso.network.parameters()]
         self.optimizer = torch.optim.Adam(
             [
                 {"params": network, "initial_lr": config.learning_rate},
-                {"params": planes, "initial_lr": config.plane_learning_rate},
+                {"params": style.planes(), "initial_lr": config.plane_learning_rate},
             ],
             lr=config.learning_rate,
             eps=1e-15,
@@ -336,7 +335,7 @@ class StyleTraining:
         Hair does not lie on the mesh; and what surrounds the region is edited through its soft border alone.
         """
         matte, labels = self.frames.matte(row), self.frames.labels(row).cpu().numpy()
-        told = is_in_region(labels, self.prompt.region) & (labels != Label.HAIR)
+        told = labelled(labels, self.prompt.region) & (labels != Label.HAIR)
         return matte * torch.from_numpy(told)[..., None].to(matte)
 
     def training_mask(self, row: int) -> Float[Tensor, "height width 1"]:
