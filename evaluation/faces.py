@@ -1,8 +1,9 @@
 """The face in every frame of an edited video, found and fitted the way tracking finds and fits a source's.
 
-The same detector sees the frames in the same stretches, and the same joint fit over the whole video gives poses and
+The same detector sees the frames in the same stretches, and the same joint fit to landmarks and skin gives poses and
 expressions; only lens and shape of the head are the source's, so that no difference between the two fits can pass for
-a change of the face. An identical video gives the source's own landmarks.
+a change of the face. An identical video gives the source's own landmarks, and poses that differ by hundredths of a
+degree, since tracking settles lens and shape only on the way to them.
 """
 
 from collections import deque
@@ -16,11 +17,11 @@ from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import TrackedClip
 from tracking.crop import Crop
 from tracking.errors import UserError
-from tracking.eye_pictures import eye_pictures
-from tracking.eyelids import refine_blinks
-from tracking.face_linking import link_longest_face
+from tracking.face_fit import fit_face
+from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.face_pictures import pictured
 from tracking.face_search import WARM_UP_FRAMES, stretches
-from tracking.fitting import FitConfig, KnownHead, fit_head
+from tracking.fitting import KnownHead
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.landmarks import DetectedFace
 from tracking.video_survey import GREATEST_DETECTION_SIDE
@@ -53,12 +54,7 @@ class EditedFaces:
             for earlier in self._recent:
                 self._detector.detect(earlier)
         enlarge = frame.shape[1] / image.shape[1]
-        found = [
-            face._replace(
-                landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
-            )
-            for face in self._detector.detect(image)
-        ]
+        found = [pictured(face, image, enlarge) for face in self._detector.detect(image)]
         self._recent.append(image)
         self._detections[number] = [face for face in found if self._may_be_the_person(number, face)]
 
@@ -67,31 +63,33 @@ class EditedFaces:
         numbers = sorted(self._detections)
         track = link_longest_face([self._detections[number] for number in numbers])
         count = len(self.clip.track.tracked)
-        landmarks = np.full((count, *track.landmarks.shape[1:]), np.nan)
-        landmarks[numbers] = self._crop.to_image(track.landmarks)
-        tracked = np.zeros(count, bool)
-        tracked[numbers] = track.tracked
+
+        def over_clip(values: np.ndarray, missing: float) -> np.ndarray:
+            everywhere = np.full((count, *values.shape[1:]), missing, values.dtype)
+            everywhere[numbers] = values
+            return everywhere
+
+        face = FaceTrack(
+            landmarks=over_clip(self._crop.to_image(track.landmarks), np.nan),
+            tracked=over_clip(track.tracked, False),
+            eyes=None if track.eyes is None else over_clip(track.eyes, 0),
+            skin=None if track.skin is None else over_clip(track.skin, 0),
+        )
         camera = self.clip.intrinsics
         try:
-            fit = fit_head(
-                landmarks,
-                tracked,
+            fit = fit_face(
+                face,
                 camera.width,
                 camera.height,
-                FitConfig(),
                 center=(camera.center_x, camera.center_y),
                 known=KnownHead(camera.focal_length, self.clip.track.identity),
             )
-            if track.eyes is not None:
-                eyes = np.zeros((count, *track.eyes.shape[1:]), np.uint8)
-                eyes[numbers] = track.eyes
-                fit = refine_blinks(fit, landmarks, eyes)
         except UserError:
             # Too few faces for a fit: the edit counts as faceless, which is reported and no mistake of the user's.
             return {}
         return {
             int(frame): FaceMeasurement(
-                window.of_image_points(landmarks[frame, :, :2], self.clip),
+                window.of_image_points(face.landmarks[frame, :, :2], self.clip),
                 fit.expression[frame],
                 fit.camera_to_head[frame, :3, :3].T,
             )

@@ -1,7 +1,8 @@
-"""The part of the tracking benchmark on real clips: no truth, but error, completeness and jitter."""
+"""The part of the tracking benchmark on real clips: no truth, but error, completeness, jitter and what skin shows."""
 
 import hashlib
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +15,44 @@ from synthetic_sequences import DETECTOR_KEY, load_face, save_face
 from tracking.cameras import project, rigid_inverse, transform, vector_from_rotation
 from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
+from tracking.face_fit import FaceFitConfig, fit_face
 from tracking.face_linking import FaceTrack, link_longest_face
-from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.fitting import FitConfig, HeadFit
 from tracking.frames_in_order import FramesInOrder
 from tracking.head_model import HeadModel
 from tracking.landmarks import LANDMARK_COUNT
 from tracking.photometric import PhotometricConfig, PhotometricRefiner, refine_fit
+from tracking.skin_motion import SkinMotionConfig
+from tracking.skin_pictures import SKIN_PIXELS, skin_picture
 from tracking.video import VideoReader
 
 IRIS_CENTERS = (468, 473)
 
 
 def report_clips(
-    videos: list[Path], cache: Path, config: FitConfig, photometric: PhotometricConfig
+    videos: list[Path], cache: Path, config: FitConfig, skin: SkinMotionConfig, photometric: PhotometricConfig
 ) -> dict[str, dict[str, Any]]:
     """One report for every video, under its name."""
-    return {video.stem: report_clip(video, cache, config, photometric) for video in videos}
+    return {video.stem: report_clip(video, cache, config, skin, photometric) for video in videos}
 
 
-def report_clip(video: Path, cache: Path, config: FitConfig, photometric: PhotometricConfig) -> dict[str, Any]:
+def report_clip(
+    video: Path, cache: Path, config: FitConfig, skin: SkinMotionConfig, photometric: PhotometricConfig
+) -> dict[str, Any]:
     """Fit a clip and report.
 
     `tracked` is the share, of the frames in which the detector found the face, that were fitted and kept. `error` is
     the distance between detected and fitted points: the median over points, then over frames, in percent of the
-    distance between the centres of the irises in the same frame. `rotation_noise` is `third_difference_noise`. Where
-    the fit is refined by the frames, `landmark_fit` holds the same of the fit before, and `texture_spread` tells how
-    unlike a point of the face looks in different frames: the median over points of the deviation of their normalised
-    brightness.
+    distance between the centres of the irises in the same frame. `rotation_noise` is `third_difference_noise`.
+    `texture_spread` tells how unlike a point of the face looks in different frames: the median over points of the
+    deviation of their normalised brightness. `landmark_fit` holds the same three of the fit to the landmarks alone, and
+    `refined_fit`, where it is asked for, of the photometric refinement.
     """
     reader = VideoReader(video)
     width, height = reader.properties.width, reader.properties.height
     face = _face(reader, video, cache)
-    fit = fit_head(face.landmarks, face.tracked, width, height, config)
+    by_landmarks = fit_face(face, width, height, FaceFitConfig(config, replace(skin, rounds=0)))
+    fit = fit_face(face, width, height, FaceFitConfig(config, skin))
     baseline_poses = poses_of_mean_face(face, width, height)
     assumed = Intrinsics(ASSUMED_FOCAL_LENGTH * max(width, height), width / 2, height / 2, width, height)
     mean_shape = np.broadcast_to(HeadModel.load().mean, (len(face.tracked), LANDMARK_COUNT, 3))
@@ -59,14 +66,15 @@ def report_clip(video: Path, cache: Path, config: FitConfig, photometric: Photom
         "baseline_error": reprojection_error(face, mean_shape, baseline_poses, assumed),
         "baseline_rotation_noise": third_difference_noise(baseline_poses),
     }
-    before = error_and_noise(face, fit)
-    if not photometric.enabled:
-        return report | before
     frames = FramesInOrder(lambda: ((frame.index, frame.image) for frame in reader))
-    refined = refine_fit(fit, frames, photometric)
-    for which, numbers in ((fit, before), (refined, after := error_and_noise(face, refined))):
-        numbers["texture_spread"] = round(texture_spread(which, frames, photometric), 3)
-    return report | after | {"landmark_fit": before}
+
+    def numbers(which: HeadFit) -> dict[str, float]:
+        return error_and_noise(face, which) | {"texture_spread": round(texture_spread(which, frames, photometric), 3)}
+
+    report |= numbers(fit) | {"landmark_fit": numbers(by_landmarks)}
+    if photometric.enabled:
+        report["refined_fit"] = numbers(refine_fit(fit, frames, photometric))
+    return report
 
 
 def error_and_noise(face: FaceTrack, fit: HeadFit) -> dict[str, float]:
@@ -115,13 +123,18 @@ def third_difference_noise(camera_to_head: Float[np.ndarray, "frames 4 4"]) -> f
 
 
 def _face(reader: VideoReader, video: Path, cache: Path) -> FaceTrack:
-    """The clip's landmarks, from the cache if neither the file nor the detector has changed."""
+    """The clip's face: landmarks, from the cache if neither the file nor the detector has changed, and skin."""
     facts = f"{video.name} {video.stat().st_size} {inspect.getsource(VideoReader)}"
     key = hashlib.sha256(facts.encode()).hexdigest()[:10]
     path = cache / f"{video.stem}-{key}-{DETECTOR_KEY}.npy"
+    total = reader.properties.frame_count
     if not path.is_file():
         detector = make_detector()
-        total = reader.properties.frame_count
         found = [detector.detect(frame.image) for frame in track(reader, f"Finding the face in {video.stem}", total)]
         save_face(path, link_longest_face(found))
-    return load_face(path)
+    face = load_face(path)
+    skin = np.zeros((len(face.tracked), SKIN_PIXELS, SKIN_PIXELS), np.uint8)
+    for frame in track(reader, f"Cutting out its skin in {video.stem}", total):
+        if face.found[frame.index]:
+            skin[frame.index] = skin_picture(frame.image, face.landmarks[frame.index])
+    return replace(face, skin=skin)

@@ -23,7 +23,7 @@ shows people, so see whether it may be kept.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,10 +47,10 @@ from stage2_nerf.render_motion import DrivenMotion, ExpressionChange
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import TrackedClip, write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
-from tracking.eye_pictures import eye_pictures
-from tracking.eyelids import refine_blinks
+from tracking.face_fit import fit_face
 from tracking.face_linking import link_longest_face
-from tracking.fitting import FitConfig, KnownHead, fit_head
+from tracking.face_pictures import pictured
+from tracking.fitting import KnownHead
 from tracking.spread_evenly import spread_evenly
 from tracking.video import VideoReader
 
@@ -258,7 +258,7 @@ class Film:
         """The next frame, as large as the clip's source; the face is looked for in what the clip shows of it."""
         left, top, width, height = self.clip.source.crop
         crop = np.ascontiguousarray(picture[top : top + height, left : left + width])
-        faces = [face._replace(eyes=eye_pictures(crop, face.landmarks)) for face in self._detector.detect(crop)]
+        faces = [pictured(face, crop) for face in self._detector.detect(crop)]
         self._found.append(faces)
         if self._embedder is not None and faces and len(self._found) % 8 == 1:
             self.directions.append(self._embedder.embed(upright_face(crop, faces[0].landmarks[:, :2])))
@@ -268,17 +268,13 @@ class Film:
         track = link_longest_face(self._found)
         camera, (_, _, width, height) = self.clip.intrinsics, self.clip.source.crop
         scale = np.array([camera.width / width, camera.height / height, camera.width / width])
-        fit = fit_head(
-            track.landmarks * scale[: track.landmarks.shape[-1]],
-            track.tracked,
+        fit = fit_face(
+            replace(track, landmarks=track.landmarks * scale),
             camera.width,
             camera.height,
-            FitConfig(),
             center=(camera.center_x, camera.center_y),
             known=KnownHead(camera.focal_length, self.clip.track.identity),
         )
-        if track.eyes is not None:
-            fit = refine_blinks(fit, track.landmarks, track.eyes)
         return fit.expression, fit.tracked
 
 

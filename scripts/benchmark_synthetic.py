@@ -63,7 +63,10 @@ def report_sequence(
 ) -> SequenceReport:
     """Fit one sequence and compare with the truth; on request from exact landmarks instead of detected ones."""
     truth, neutral = data.truth(clip), data.neutral(clip)
-    face = exact_face(data.heads, same_points, neutral, truth, data.intrinsics(clip)) if exact else data.face(clip)
+    if exact:
+        face = exact_face(data.heads, same_points, neutral, truth, data.intrinsics(clip))
+    else:
+        face = data.face_with_pictures(clip)
     fit = fit_clip(clip, face)
     model = HeadModel.load()
     true_neutral = same_points.on(neutral)

@@ -3,7 +3,7 @@
     python scripts/benchmark_tracking.py            # the rendered heads
     python scripts/benchmark_tracking.py --no-heads --clips    # the real clips
     python scripts/benchmark_tracking.py --sequences talk nod --fit.camera.focal-length 1.75
-    python scripts/benchmark_tracking.py --photometric.enabled    # before and after the photometric refinement
+    python scripts/benchmark_tracking.py --photometric.enabled    # and with the photometric refinement
 
 ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
 Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
@@ -22,7 +22,7 @@ The baseline is the pose of the mean face in every frame by itself (PnP), at an 
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,12 @@ from tracking_truth import find_correspondence
 
 from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
-from tracking.eyelids import EyelidConfig, refine_blinks
+from tracking.eyelids import EyelidConfig
+from tracking.face_fit import FaceFitConfig, fit_face
 from tracking.face_linking import FaceTrack
-from tracking.fitting import FitConfig, HeadFit, fit_head
+from tracking.fitting import FitConfig, HeadFit
 from tracking.photometric import PhotometricConfig, refine_fit
+from tracking.skin_motion import SkinMotionConfig
 from tracking.spread_evenly import spread_evenly
 
 SHEET_COLUMNS = 6
@@ -63,8 +65,8 @@ class Arguments:
     sequences: tuple[str, ...] = ()
     """Run only the sequences whose names begin with one of these; nothing is written then."""
     exact_landmarks: bool = False
-    """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's; nothing
-    is written then."""
+    """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's: skin and
+    lids are not looked at, and nothing is written."""
     heads: bool = True
     """Measure the rendered heads."""
     clips: bool = False
@@ -74,6 +76,7 @@ class Arguments:
     sheet: Path | None = None
     """Also write a contact sheet of the rendered frames, with landmarks drawn into every second row."""
     fit: FitConfig = field(default_factory=FitConfig)
+    skin: SkinMotionConfig = field(default_factory=SkinMotionConfig)
     eyelids: EyelidConfig = field(default_factory=EyelidConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
@@ -85,7 +88,7 @@ def main(arguments: Arguments) -> None:
             measure_heads(arguments)
         if arguments.clips:
             videos = [*sorted((arguments.shared / "clips").glob("*.mp4")), *arguments.real_videos]
-            clips = report_clips(videos, arguments.cache, arguments.fit, arguments.photometric)
+            clips = report_clips(videos, arguments.cache, arguments.fit, arguments.skin, arguments.photometric)
             CONSOLE.print(clip_table(clips))
             merge_measurements(arguments.output, "clips", {**circumstances(), "clips": clips})
 
@@ -100,20 +103,22 @@ def measure_heads(arguments: Arguments) -> None:
     fits: dict[str, HeadFit] = {}
 
     def fit_landmarks(clip: Sequence, face: FaceTrack) -> HeadFit:
+        how = FaceFitConfig(arguments.fit, replace(arguments.skin, rounds=0), arguments.eyelids)
+        return fit_face(face, clip.width, clip.height, how)
+
+    def fit_skin(clip: Sequence, face: FaceTrack) -> HeadFit:
         if clip.name not in fits:
-            fit = fit_head(face.landmarks, face.tracked, clip.width, clip.height, arguments.fit)
-            # The true surface's lids need no correction, and do not lie where the pictures show them.
-            with_eyes = arguments.eyelids.enabled and not arguments.exact_landmarks
-            fits[clip.name] = (
-                refine_blinks(fit, face.landmarks, data.eyes(clip), arguments.eyelids) if with_eyes else fit
-            )
+            how = FaceFitConfig(arguments.fit, arguments.skin, arguments.eyelids)
+            fits[clip.name] = fit_face(face, clip.width, clip.height, how)
         return fits[clip.name]
 
     def fit_frames(clip: Sequence, face: FaceTrack) -> HeadFit:
         frames = data.frames(clip)
-        return refine_fit(fit_landmarks(clip, face), lambda frame: np.array(frames[frame]), arguments.photometric)
+        return refine_fit(fit_skin(clip, face), lambda frame: np.array(frames[frame]), arguments.photometric)
 
-    parts = {"synthetic": fit_landmarks}
+    parts = {"synthetic_landmarks": fit_landmarks}
+    if not arguments.exact_landmarks:
+        parts["synthetic"] = fit_skin
     if arguments.photometric.enabled:
         parts["synthetic_photometric"] = fit_frames
     for part, fit_clip in parts.items():

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,8 +20,11 @@ import tracking
 from tracking.choose_detector import make_detector
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
-from tracking.eye_pictures import EYE_HEIGHT, EYE_WIDTH, eye_pictures
+from tracking.eye_pictures import EYE_HEIGHT, EYE_WIDTH
 from tracking.face_linking import FaceTrack, link_longest_face
+from tracking.face_pictures import pictured
+from tracking.landmarks import DetectedFace
+from tracking.skin_pictures import SKIN_PIXELS
 
 FRAME_RATE = 25.0
 
@@ -168,14 +171,17 @@ class BenchmarkData:
             save_face(path, link_longest_face([detector.detect(np.array(frame)) for frame in self.frames(sequence)]))
         return load_face(path)
 
-    def eyes(self, sequence: Sequence) -> UInt8[np.ndarray, "frames 2 36 48 3"]:
-        """Pictures of the eyes, black where the face was not found."""
-        landmarks = self.face(sequence).landmarks
-        pictures = (
-            eye_pictures(np.array(frame), face) for frame, face in zip(self.frames(sequence), landmarks, strict=True)
-        )
-        black = np.zeros((2, EYE_HEIGHT, EYE_WIDTH, 3), np.uint8)
-        return np.stack([black if picture is None else picture for picture in pictures])
+    def face_with_pictures(self, sequence: Sequence) -> FaceTrack:
+        """The same with pictures of eyes and skin, black where the face was not found."""
+        face = self.face(sequence)
+        eyes = np.zeros((sequence.frames, 2, EYE_HEIGHT, EYE_WIDTH, 3), np.uint8)
+        skin = np.zeros((sequence.frames, SKIN_PIXELS, SKIN_PIXELS), np.uint8)
+        for row in np.flatnonzero(face.found):
+            shown = pictured(DetectedFace(face.landmarks[row]), np.array(self.frames(sequence)[row]))
+            skin[row] = shown.skin
+            if shown.eyes is not None:
+                eyes[row] = shown.eyes
+        return replace(face, eyes=eyes, skin=skin)
 
     def _render(self, sequence: Sequence) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
         complexion, truth = PEOPLE[sequence.person], self.truth(sequence)

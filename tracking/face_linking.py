@@ -46,6 +46,8 @@ class FaceTrack:
     """What the detector said of the expressions, NaN where the face was not found; none from detectors that do not."""
     eyes: UInt8[np.ndarray, "frames 2 36 48 3"] | None = None
     """`eye_pictures`, black where there are none; none at all where nobody took any."""
+    skin: UInt8[np.ndarray, "frames 128 128"] | None = None
+    """`skin_picture`, black where there is no face; none at all where nobody took any."""
 
     @property
     def found(self) -> Bool[np.ndarray, "frames"]:
@@ -67,21 +69,26 @@ def link_longest_face(
     config = config or FaceLinkingConfig()
     tracklets = join_tracklets(follow_faces(detections, config, cuts), config, cuts)
     landmarks = np.full((len(detections), LANDMARK_COUNT, 3), np.nan)
-    scores = eyes = None
-    if tracklets:
-        best = _choose(tracklets, config)
-        for frame, face in best.items():
-            landmarks[frame] = face.landmarks
-            if face.expression_scores is not None:
-                if scores is None:
-                    scores = np.full((len(detections), len(face.expression_scores)), np.nan)
-                scores[frame] = face.expression_scores
-            if face.eyes is not None:
-                if eyes is None:
-                    eyes = np.zeros((len(detections), *face.eyes.shape), np.uint8)
-                eyes[frame] = face.eyes
+    best = _choose(tracklets, config) if tracklets else {}
+    for frame, face in best.items():
+        landmarks[frame] = face.landmarks
+    scores = _gathered({frame: face.expression_scores for frame, face in best.items()}, len(detections), np.nan)
+    eyes = _gathered({frame: face.eyes for frame, face in best.items()}, len(detections), 0)
+    skin = _gathered({frame: face.skin for frame, face in best.items()}, len(detections), 0)
     seen = np.isfinite(landmarks[..., 0]).any(axis=1)
-    return FaceTrack(landmarks, seen & ~_is_outlier(landmarks, cuts, config), scores, eyes)
+    return FaceTrack(landmarks, seen & ~_is_outlier(landmarks, cuts, config), scores, eyes, skin)
+
+
+def _gathered(given: dict[int, np.ndarray | None], frames: int, missing: float) -> np.ndarray | None:
+    """What frames have, in one array, with something else where they have nothing; none if no frame has anything."""
+    present = {frame: value for frame, value in given.items() if value is not None}
+    if not present:
+        return None
+    example = next(iter(present.values()))
+    gathered = np.full((frames, *example.shape), missing, example.dtype)
+    for frame, value in present.items():
+        gathered[frame] = value
+    return gathered
 
 
 def _choose(tracklets: Sequence[Tracklet], config: FaceLinkingConfig) -> Tracklet:

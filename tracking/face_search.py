@@ -10,11 +10,12 @@ import numpy as np
 
 from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.errors import UserError
-from tracking.eye_pictures import eye_pictures
 from tracking.face_linking import STILL, FaceTrack
+from tracking.face_pictures import pictured
 from tracking.face_tracklets import liveliness
 from tracking.landmarks import DetectedFace
 from tracking.matting import shared_segmenter
+from tracking.skin_texture import SkinLayout
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
 from tracking.video_survey import GREATEST_DETECTION_SIDE, LEAST_FRAMES
@@ -37,9 +38,10 @@ def stretches(start: int, stop: int) -> list[tuple[int, int]]:
 
 
 def load_models(advance: Advance, config: DetectorConfig) -> None:
-    """Load what a process needs to find and to cut out people: a second's work, best done while it has no other."""
+    """Load what a process needs to find, follow and cut out people: best done while it has no other work."""
     make_detector(config)
     shared_segmenter()
+    SkinLayout.load()
 
 
 def find_faces(
@@ -61,16 +63,7 @@ def find_faces(
         faces = detector.detect(image)
         if frame.index < start:
             continue
-        enlarge = np.array([properties.width / image.shape[1], properties.height / image.shape[0], 0])
-        enlarge[2] = enlarge[0]
-        found.append(
-            [
-                face._replace(
-                    landmarks=(face.landmarks * enlarge).astype(np.float32), eyes=eye_pictures(image, face.landmarks)
-                )
-                for face in faces
-            ]
-        )
+        found.append([pictured(face, image, properties.width / image.shape[1]) for face in faces])
         advance(1)
     # A decoder may give out fewer frames than it did the first time, from a damaged file.
     return found + [[] for _ in range(stop - start - len(found))]

@@ -132,6 +132,7 @@ class SequenceStage:
             frames: the frames' numbers in the video, increasing.
         """
         if self.iterations == 0:
+            progress(len(frames))
             return start
         smoothness = self.smoothness(problem, observations, identity, start)
         return solve_sequence(

@@ -80,7 +80,7 @@ class KnownHead:
     focal_length: float
     """In pixels of the images that are fitted now."""
     identity: Float[np.ndarray, "modes"]
-    """The default head model's."""
+    """Of the head model that is fitted."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,14 @@ class HeadFit:
     """Median over the points, in pixels."""
     expression_names: tuple[str, ...]
     tracked: Bool[np.ndarray, "frames"]
+    flame_identity: Float[np.ndarray, "modes"] | None = None
+    """The same person in the user's FLAME model, if that was fitted: `identity` is the default head model's."""
+
+    @property
+    def known_head(self) -> KnownHead:
+        """What further fits of this clip, of the same model, may take for settled."""
+        identity = self.identity if self.flame_identity is None else self.flame_identity
+        return KnownHead(self.intrinsics.focal_length, identity)
 
 
 def fit_head(
@@ -107,6 +115,8 @@ def fit_head(
     center: tuple[float, float] | None = None,
     expression_scores: Float[np.ndarray, "frames expressions"] | None = None,
     known: KnownHead | None = None,
+    detected: Float[np.ndarray, "frames 478 3"] | None = None,
+    confidence: Float[np.ndarray, "frames 478"] | None = None,
 ) -> HeadFit:
     """Fit camera, identity, poses and expressions to a clip's landmarks.
 
@@ -122,6 +132,8 @@ def fit_head(
         center: principal point in pixels of the clip's images, where they are a crop off the centre of the video.
         expression_scores: each expression as the detector judges it, in [0, 1], NaN where it does not.
         known: camera and identity, where they are not to be fitted.
+        detected: what reprojection errors are distances from, where the landmarks are not just as a detector gave them.
+        confidence: how much each point counts, in [0, 1]; all count fully if nothing is said.
 
     Raises:
         UserError: too few frames are tracked.
@@ -134,8 +146,14 @@ def fit_head(
         )
     model = chosen_head_model(config.flame)
     center = center or (width / 2, height / 2)
-    points = (landmarks[frames] - np.array([*center, 0.0])) * np.array([1.0, -1.0, -1.0])
-    observations, start, sound = _align(model, points)
+
+    def from_center(pixels: Float[np.ndarray, "frames 478 3"]) -> Float[np.ndarray, "chosen 478 3"]:
+        return (pixels[frames] - np.array([*center, 0.0])) * np.array([1.0, -1.0, -1.0])
+
+    observations, start, sound = _align(model, from_center(landmarks))
+    if confidence is not None:
+        weighed = observations.confidence * confidence[frames]
+        observations = replace(observations, confidence=weighed.astype(np.float32))
     if expression_scores is not None:
         observations = replace(observations, scores=_above_rest(expression_scores[frames]))
     if known is None:
@@ -155,7 +173,10 @@ def fit_head(
         problem, observations, identity, states, frames, progress=lambda done: told(count + done)
     )
 
-    error = _reprojection_error(problem, observations, identity, states)
+    detected = landmarks if detected is None else detected
+    seen = replace(observations, points=np.nan_to_num(from_center(detected)).astype(np.float32))
+    found = np.isfinite(detected[frames, :, 0])
+    error = _reprojection_error(problem, seen, found, identity, states)
     right_corner, left_corner = model.neutral(identity)[list(OUTER_EYE_CORNERS)]
     eye_distance = observations.pixels_per_centimeter * np.linalg.norm(left_corner - right_corner)
     good = error < config.gross_error * eye_distance
@@ -168,15 +189,17 @@ def fit_head(
         filled[frames[good]] = values[good]
         return filled
 
+    is_default = model is HeadModel.load()
     return HeadFit(
         Intrinsics(float(problem.focal_length), float(center[0]), float(center[1]), width, height),
         spread(rigid_inverse(head_to_camera)),
         spread(states.expression),
         # A clip is read without the user's FLAME file: it keeps the default model's nearest face.
-        (identity if model is HeadModel.load() else default_identity(model, identity)).astype(np.float64),
+        (identity if is_default else default_identity(model, identity)).astype(np.float64),
         spread(error),
         model.expression_names,
         still_tracked,
+        None if is_default else identity.astype(np.float64),
     )
 
 
@@ -236,11 +259,15 @@ def _above_rest(scores: Float[np.ndarray, "frames expressions"]) -> Float[np.nda
 
 
 def _reprojection_error(
-    problem: HeadProblem, observations: Observations, identity: np.ndarray, states: HeadStates
+    problem: HeadProblem,
+    observations: Observations,
+    found: Bool[np.ndarray, "frames points"],
+    identity: np.ndarray,
+    states: HeadStates,
 ) -> Float[np.ndarray, "frames"]:
     """Median distance over the points seen between what was detected and what the fit shows, in pixels."""
     distance = np.linalg.norm(chunked_residuals(problem, observations, identity, states), axis=-1)
-    distance[observations.confidence == 0] = np.nan
+    distance[~found] = np.nan
     return np.nanmedian(distance, axis=1) * observations.pixels_per_centimeter
 
 

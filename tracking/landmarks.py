@@ -27,6 +27,8 @@ class DetectedFace(NamedTuple):
     """The face's colours, by which one person is told from another; see `face_appearance`."""
     eyes: UInt8[np.ndarray, "2 36 48 3"] | None = None
     """What the eyes look like; see `eye_pictures`."""
+    skin: UInt8[np.ndarray, "128 128"] | None = None
+    """What the face looks like; see `skin_picture`."""
 
 
 class LandmarkDetector(Protocol):

@@ -15,6 +15,7 @@ from tracking.frame_quality import FrameQualityConfig
 from tracking.photometric import PhotometricConfig
 from tracking.segmentation import SegmentationConfig
 from tracking.shots import ShotConfig
+from tracking.skin_motion import SkinMotionConfig
 from tracking.torso_motion import TorsoConfig
 
 LEAST_SIZE = 64
@@ -48,6 +49,7 @@ class TrackConfig:
     shots: ShotConfig = field(default_factory=ShotConfig)
     auto_crop: CropConfig = field(default_factory=CropConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    skin: SkinMotionConfig = field(default_factory=SkinMotionConfig)
     eyelids: EyelidConfig = field(default_factory=EyelidConfig)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
     segmentation: SegmentationConfig = field(default_factory=SegmentationConfig)

@@ -15,8 +15,8 @@ from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write
 from tracking.clip_pictures import PictureRecord, PictureSource, cut_samples, make_pictures, picture_stretches
 from tracking.crop import Crop, choose_crop, stated_crop
 from tracking.errors import UserError
-from tracking.eyelids import refine_blinks
 from tracking.face_completion import completed
+from tracking.face_fit import FaceFitConfig, fit_face, frames_to_do
 from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_look import FaceLook
 from tracking.face_search import (
@@ -28,13 +28,14 @@ from tracking.face_search import (
     require_followed,
     stretches,
 )
-from tracking.fitting import HeadFit, fit_head
+from tracking.fitting import HeadFit
 from tracking.frame_flags import FrameFlag, why_left_out
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.frames_in_order import FramesInOrder, NumberedFrames
 from tracking.photometric import refine_fit
 from tracking.segmentation import ClipAppearance, learn_from
+from tracking.skin_motion import FollowedPoints, PosedFaces, follow_skin, texture_of
 from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
@@ -91,7 +92,7 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         face, measured = (replace(track, landmarks=crop.to_image(track.landmarks)) for track in (face, measured))
         pictures = PictureSource(reader, survey.index, crop)
         appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
-        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, new_bar))
+        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, workers, new_bar))
         if config.photometric.enabled:
             landmark_fit = fit
             fit = workshop.once(
@@ -222,30 +223,24 @@ def _begin_learning(
     return finish
 
 
-def _fit(face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, new_bar: NewBar) -> HeadFit:
+def _fit(
+    face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, workers: Workers, new_bar: NewBar
+) -> HeadFit:
     source = reader.properties
     # A crop keeps the optical axis of the whole picture.
-    center = crop.to_image(np.array([source.width / 2, source.height / 2, 0.0]))
-    advance = new_bar("Fitting the head", int(face.tracked.sum()))
-    told = 0
+    x, y, _ = crop.to_image(np.array([source.width / 2, source.height / 2, 0.0]))
+    how = FaceFitConfig(config.fit, config.skin, config.eyelids)
 
-    def progress(done: int, total: int) -> None:
-        nonlocal told
-        now = round(done / max(total, 1) * int(face.tracked.sum()))
-        advance(now - told)
-        told = now
+    def follow(faces: PosedFaces, few: PosedFaces) -> FollowedPoints:
+        texture = workers.start(texture_of, few)()
+        parts = [slice(start, start + STRETCH_FRAMES) for start in range(0, len(faces), STRETCH_FRAMES)]
+        begun = [workers.start(follow_skin, faces[part], texture) for part in parts]
+        return FollowedPoints.concatenate([part() for part in begun])
 
-    fit = fit_head(
-        face.landmarks,
-        face.tracked,
-        crop.image_width,
-        crop.image_height,
-        config.fit,
-        progress=progress,
-        center=(float(center[0]), float(center[1])),
-        expression_scores=face.expression_scores,
+    advance = new_bar("Fitting the head", frames_to_do(face, how))
+    return fit_face(
+        face, crop.image_width, crop.image_height, how, (float(x), float(y)), follow=follow, advance=advance
     )
-    return fit if face.eyes is None else refine_blinks(fit, face.landmarks, face.eyes, config.eyelids)
 
 
 def _refine(

@@ -256,11 +256,11 @@ def test_a_clip_fitted_with_flame_is_read_without_it(config: FlameConfig) -> Non
     points = transform(pose, model.vertices(identity, expression).astype(np.float64))
     seen = project(points, Intrinsics(800.0, 256.0, 256.0, 512, 512))
     depth = -(points[..., 2:] - points[..., 2:].mean(1, keepdims=True)) * 800 / 60
-    fit = fit_head(
-        np.concatenate([seen, depth], -1),
-        *(np.ones(frames, bool), 512, 512),
-        FitConfig(flame=config, camera=CameraStage(focal_length=800 / 512)),
-    )
+    observed = (np.concatenate([seen, depth], -1), np.ones(frames, bool), 512, 512)
+    how = FitConfig(flame=config, camera=CameraStage(focal_length=800 / 512))
+    fit = fit_head(*observed, how)
+    again = fit_head(*observed, how, known=fit.known_head)
+    np.testing.assert_allclose(again.camera_to_head, fit.camera_to_head, atol=0.01)
     assert fit.reprojection_error.max() < 0.5
     turned = fit.camera_to_head[:, :3, :3] @ turn
     assert np.degrees(np.linalg.norm(vector_from_rotation(turned), axis=1)).max() < 1

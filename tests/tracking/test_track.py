@@ -145,7 +145,7 @@ def test_an_interrupted_command_leaves_no_clip_and_the_next_goes_on(
         with pytest.raises(KeyboardInterrupt):
             track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == [".clip.tracking"]
-    for finished in ("survey_video", "find_faces", "fit_head", "learn_from"):
+    for finished in ("survey_video", "find_faces", "fit_face", "learn_from"):
         monkeypatch.setattr(tracking.tracking_stages, finished, interrupt)
     clip = track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == ["clip"]
@@ -162,7 +162,7 @@ def test_a_failed_overwrite_keeps_the_old_clip(
     def fail(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tracking.tracking_stages, "fit_head", fail)
+    monkeypatch.setattr(tracking.tracking_stages, "fit_face", fail)
     with pytest.raises(KeyboardInterrupt):
         track_video(talk, clip, TrackConfig(overwrite=True))
     assert names(tmp_path) == [".clip.tracking", "clip"]
