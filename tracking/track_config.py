@@ -67,6 +67,8 @@ class TrackConfig:
             ("--shot", self.shot, 1),
             ("--size", self.size, LEAST_SIZE),
             ("--workers", self.workers, 1),
+            ("--skin.rounds", self.skin.rounds, 0),
+            ("--skin.texture-frames", self.skin.texture_frames, 1),
         ):
             if value is not None and value < least:
                 raise UserError(f"{name} {value} is too small: give {least} or more.")

@@ -216,3 +216,13 @@ def test_points_move_with_the_skin_and_are_in_the_mean_where_they_were_detected(
     shift = ((anchored.points - followed.points)[:, seen, :2]) @ turns.swapaxes(1, 2)
     np.testing.assert_allclose(shift, np.broadcast_to(shift.mean(0), shift.shape), atol=0.15)
     assert anchored.anchored(posed.landmarks).points == pytest.approx(anchored.points, abs=0.15, nan_ok=True)
+
+
+def test_a_face_that_never_looks_this_way_has_no_texture_and_tells_nothing(posed: PosedFaces) -> None:
+    away = replace(posed, in_camera=posed.in_camera * np.array([-1, 1, 1], np.float32))
+    texture = texture_of(untold, away)
+    assert not texture.known.any()
+    followed = follow_skin(untold, away, texture)
+    assert not followed.confidence.any()
+    np.testing.assert_array_equal(followed.points, posed.landmarks)
+    np.testing.assert_array_equal(followed.weights(), 1)

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from tracking.errors import UserError
 from tracking.high_dynamic_range import Transfer, to_standard_range
+from tracking.skin_motion import SkinMotionConfig
 from tracking.track_config import TrackConfig
 from tracking.tracking_stages import worker_count
 from tracking.video import VideoReader, find_video
@@ -215,14 +216,16 @@ def test_a_cut_off_file_is_tracked_as_far_as_it_goes_and_told(
 
 
 def test_options_that_cannot_be() -> None:
-    for options, message in (
-        ({"max_frames": 0}, "--max-frames 0 is too small: give 1 or more"),
-        ({"shot": 0}, "--shot 0 is too small: give 1 or more"),
-        ({"size": 8}, "--size 8 is too small: give 64 or more"),
-        ({"workers": 0}, "--workers 0 is too small: give 1 or more"),
+    for config, message in (
+        (TrackConfig(max_frames=0), "--max-frames 0 is too small: give 1 or more"),
+        (TrackConfig(shot=0), "--shot 0 is too small: give 1 or more"),
+        (TrackConfig(size=8), "--size 8 is too small: give 64 or more"),
+        (TrackConfig(workers=0), "--workers 0 is too small: give 1 or more"),
+        (TrackConfig(skin=SkinMotionConfig(rounds=-1)), "--skin.rounds -1 is too small: give 0 or more"),
+        (TrackConfig(skin=SkinMotionConfig(texture_frames=0)), "--skin.texture-frames 0 is too small: give 1 or more"),
     ):
         with pytest.raises(UserError, match=message):
-            TrackConfig(**options).check()
+            config.check()
 
 
 def test_time_stamps_of_variable_frame_rate_count_for_spans(tmp_path: Path) -> None:
