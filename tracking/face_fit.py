@@ -18,6 +18,7 @@ from tracking.skin_motion import (
     follow_skin,
     texture_of,
 )
+from tracking.workers import ignore_progress
 
 
 @dataclass
@@ -57,13 +58,11 @@ def fit_face(
     """
     config = config or FaceFitConfig()
 
-    settled = known
-
     def fit_points(
         points: Float[np.ndarray, "frames 478 3"],
-        config: FitConfig,
-        known: KnownHead | None = None,
-        confidence: Float[np.ndarray, "frames 478"] | None = None,
+        how: FitConfig,
+        found: KnownHead | None = None,
+        weights: Float[np.ndarray, "frames 478"] | None = None,
     ) -> HeadFit:
         told = 0
 
@@ -79,24 +78,20 @@ def fit_face(
             face.tracked,
             width,
             height,
-            config,
+            how,
             progress=progress,
             center=center,
             expression_scores=face.expression_scores,
-            known=settled or known,
+            known=known or found,
             detected=face.landmarks,
-            confidence=confidence,
+            confidence=weights,
         )
 
     def follow_here(faces: PosedFaces, few: PosedFaces) -> FollowedPoints:
-        return follow_skin(_untold, faces, texture_of(_untold, few))
+        return follow_skin(ignore_progress, faces, texture_of(ignore_progress, few))
 
     fit = fit_with_skin(face.landmarks, face.skin, fit_points, config.fit, config.skin, follow or follow_here)
     return fit if face.eyes is None else refine_blinks(fit, face.landmarks, face.eyes, config.eyelids)
-
-
-def _untold(frames: int) -> None:
-    pass
 
 
 def frames_to_do(face: FaceTrack, config: FaceFitConfig) -> int:

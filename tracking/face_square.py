@@ -64,6 +64,10 @@ class FaceSquare:
         flat = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         return np.column_stack([flat, self.size * points[:, 2]])
 
+    def to_cut(self, pixels: int) -> Float[np.ndarray, "2 3"]:
+        """The similarity that takes pixels of the picture to those of what `cut` gives, both counted from the edges."""
+        return pixels * cv2.invertAffineTransform(self._matrix(mirrored=False))
+
     def cut(
         self, picture: UInt8[np.ndarray, "height width 3"], pixels: int, mirrored: bool = False
     ) -> UInt8[np.ndarray, "pixels pixels 3"]:

@@ -40,7 +40,15 @@ from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
 from tracking.head_problem import POSE_SIZE
 from tracking.spread_evenly import spread_evenly
-from tracking.surface_samples import FaceWindow, SurfaceSamples, cut_window, look_up, normalize_locally, seen_samples
+from tracking.surface_samples import (
+    FaceWindow,
+    SurfaceSamples,
+    cut_window,
+    look_up,
+    normalize_locally,
+    seen_samples,
+    with_slopes,
+)
 
 LEAST_SPREAD = 0.15
 """Deviation of normalised brightness that is expected anyway."""
@@ -218,7 +226,8 @@ class PhotometricRefiner:
 
     def feature(self, window: FaceWindow, blur: float) -> Float[np.ndarray, "height width 3"]:
         """What is compared, and its derivatives."""
-        return normalize_locally(window.image, blur, self.config.neighborhood * self.config.face_size)
+        neighborhood = self.config.neighborhood * self.config.face_size
+        return with_slopes(normalize_locally(window.image, blur, neighborhood))
 
     def points_in_camera(self, state: _State) -> Float[np.ndarray, "samples 3"]:
         """The samples, posed."""

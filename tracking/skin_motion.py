@@ -156,6 +156,7 @@ class FitPoints(Protocol):
         config: FitConfig,
         known: KnownHead | None = None,
         confidence: Float[np.ndarray, "frames 478"] | None = None,
+        /,
     ) -> HeadFit: ...
 
 

@@ -39,10 +39,7 @@ def skin_picture(image: UInt8[np.ndarray, "height width 3"], landmarks: Face) ->
 
 def to_skin_picture(landmarks: Face) -> Float[np.ndarray, "2 3"]:
     """The similarity that takes pixels of the image to those of the picture, both counted from the edges."""
-    square = _square(landmarks)
-    cosine, sine = (SKIN_PIXELS / square.size * f(square.rotation) for f in (np.cos, np.sin))
-    turn = np.array([[cosine, sine], [-sine, cosine]])
-    return np.column_stack([turn, SKIN_PIXELS / 2 - turn @ [square.x, square.y]])
+    return _square(landmarks).to_cut(SKIN_PIXELS)
 
 
 def _square(landmarks: Face) -> FaceSquare:

@@ -10,7 +10,7 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from scipy.sparse import csr_matrix
 
 from tracking.cameras import project
@@ -33,8 +33,6 @@ MIDDLE, LEVELS = 128, 50
 LEAST_FACING = 0.35
 """Least cosine between normal and line of sight at which a frame adds to the texture."""
 
-Texels = Float32[np.ndarray, "128 128"]
-
 
 @dataclass(frozen=True)
 class SkinLayout:
@@ -44,7 +42,8 @@ class SkinLayout:
     """Texels, counted from the edge."""
     covered: Bool[np.ndarray, "128 128"]
     """Texels on the face, less a rim of one."""
-    triangles: np.ndarray
+    triangles: Int[np.ndarray, "triangles 3"]
+    """Of the mesh, without the irises."""
     blend: csr_matrix
     """Takes values of the mesh's points to texels, row after row; 0 off the face."""
 
@@ -79,7 +78,7 @@ class SkinView:
     """Normalised brightness; see `LEVELS`."""
     pixels: Float32[np.ndarray, "128 128 2"]
     """Where each texel is in the frame, in pixels of the image."""
-    facing: Texels
+    facing: Float32[np.ndarray, "128 128"]
     """Cosine between normal and line of sight; 0 or less where the frame does not show the texel."""
 
 
@@ -107,7 +106,7 @@ def lay_out(
         picture.astype(np.float32), inside[..., 0] - 0.5, inside[..., 1] - 0.5, cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
-    normalised = normalize_locally(brightness, BLUR, NEIGHBORHOOD)[..., 0]
+    normalised = normalize_locally(brightness, BLUR, NEIGHBORHOOD)
     seen = ((inside > 0) & (inside < SKIN_PIXELS)).all(-1)
     shown = np.clip(MIDDLE + LEVELS * normalised, 0, 255).astype(np.uint8)
     return SkinView(shown, pixels, np.where(seen, turned, 0).astype(np.float32))

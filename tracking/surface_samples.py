@@ -155,8 +155,8 @@ def seen_samples(
 
 def normalize_locally(
     image: Float[np.ndarray, "height width"], blur: float, neighborhood: float, contrast_floor: float = 6.0
-) -> Float[np.ndarray, "height width 3"]:
-    """Brightness less its local mean, over its local deviation, with its derivatives along x and y.
+) -> Float[np.ndarray, "height width"]:
+    """Brightness less its local mean, over its local deviation.
 
     What light does to a face is smooth, and goes away; edges and spots stay.
 
@@ -169,7 +169,11 @@ def normalize_locally(
     smooth = cv2.GaussianBlur(image, (0, 0), blur) if blur else image
     centered = smooth - cv2.GaussianBlur(smooth, (0, 0), neighborhood)
     deviation = np.sqrt(cv2.GaussianBlur(centered**2, (0, 0), neighborhood))
-    feature = centered / (deviation + contrast_floor)
+    return centered / (deviation + contrast_floor)
+
+
+def with_slopes(feature: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width 3"]:
+    """An image with its derivatives along x and y."""
     slope = np.gradient(feature)
     return np.dstack([feature, slope[1], slope[0]]).astype(np.float32)
 

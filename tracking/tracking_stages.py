@@ -233,8 +233,8 @@ def _fit(
 
     def follow(faces: PosedFaces, few: PosedFaces) -> FollowedPoints:
         texture = workers.start(texture_of, few)()
-        parts = [slice(start, start + STRETCH_FRAMES) for start in range(0, len(faces), STRETCH_FRAMES)]
-        begun = [workers.start(follow_skin, faces[part], texture) for part in parts]
+        parts = stretches(0, len(faces))
+        begun = [workers.start(follow_skin, faces[start:stop], texture) for start, stop in parts]
         return FollowedPoints.concatenate([part() for part in begun])
 
     advance = new_bar("Fitting the head", frames_to_do(face, how))

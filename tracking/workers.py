@@ -101,7 +101,7 @@ class Workers:
     def start(self, function: Callable[..., Result], *arguments: Any) -> Callable[[], Result]:
         """Begin a single piece of work beside what the calling process does next; returns what waits for its result."""
         if self._pool is None:
-            return lambda: function(_ignore_progress, *arguments)
+            return lambda: function(ignore_progress, *arguments)
         future = self._pool.submit(_work, function, arguments)
         return lambda: _result(future)
 
@@ -129,8 +129,8 @@ def _environment(**variables: str) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _ignore_progress(count: int) -> None:
-    pass
+def ignore_progress(count: int) -> None:
+    """Progress that nobody asks for."""
 
 
 def _result(future: "Future[Result]") -> Result:
