@@ -120,7 +120,7 @@ def repeat_clip(source: TrackedClip, folder: Path, frames: int, size: int) -> No
         camera, focal_length=scale * camera.focal_length, center_x=size / 2, center_y=size / 2, width=size, height=size
     )
     clip = replace(source, root=folder, intrinsics=camera, track=track)
-    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
+    for path in clip.picture_paths(0):
         path.parent.mkdir(parents=True)
 
     def enlarged(picture: np.ndarray, interpolation: int = cv2.INTER_CUBIC) -> np.ndarray:

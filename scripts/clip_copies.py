@@ -49,7 +49,7 @@ def copy_clip(clip: TrackedClip, folder: Path, frames: Sequence[int], scale: flo
             scale * camera.focal_length, scale * camera.center_x, scale * camera.center_y, width, height
         ),
     )
-    for path in (copy.image_path(0), copy.matte_path(0), copy.label_path(0)):
+    for path in copy.picture_paths(0):
         path.parent.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames):
         matte = (clip.matte(frame) * 255).round().astype(np.uint8)

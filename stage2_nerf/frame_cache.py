@@ -136,7 +136,7 @@ def clip_identity(clip: TrackedClip) -> str:
     digest = hashlib.sha256()
     paths = [clip.background_path]
     for frame in clip.frames.tolist():
-        paths += [clip.image_path(frame), clip.matte_path(frame), clip.label_path(frame)]
+        paths += clip.picture_paths(frame)
     for path in paths:
         facts = path.stat()
         digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())

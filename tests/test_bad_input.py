@@ -60,7 +60,7 @@ def write_clip(root: Path) -> TrackedClip:
         ),
         background_kind="plate",
     )
-    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
+    for path in clip.picture_paths(0):
         path.parent.mkdir(parents=True)
     for frame in range(FRAMES):
         write_png(clip.image_path(frame), np.full((64, 96, 3), 128, dtype=np.uint8))

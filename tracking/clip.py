@@ -30,7 +30,7 @@ from tracking.background import BackgroundKind
 from tracking.errors import UserError, writing_failed
 
 FORMAT_NAME = "portrait-edit clip"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,10 @@ class ClipFolder:
 
     def label_path(self, frame: int) -> Path:
         return self.root / "labels" / f"{frame:05d}.png"
+
+    def picture_paths(self, frame: int) -> tuple[Path, Path, Path]:
+        """Where a frame's image, matte and labels are."""
+        return self.image_path(frame), self.matte_path(frame), self.label_path(frame)
 
     @property
     def background_path(self) -> Path:
@@ -239,7 +243,7 @@ class TrackedClip(ClipFolder):
     def _require_files(self) -> None:
         paths = [self.background_path]
         for frame in self.frames:
-            paths += [self.image_path(frame), self.matte_path(frame), self.label_path(frame)]
+            paths += self.picture_paths(frame)
         missing = [path for path in paths if not path.is_file()]
         if missing:
             raise UserError(

@@ -65,12 +65,12 @@ def cut_samples(
 
 
 class PictureStretch(NamedTuple):
-    """A piece of work."""
+    """A piece of work; frames by their numbers in the video."""
 
     own: list[int]
-    """The numbers of the frames whose files are written."""
-    seen: slice
-    """The positions, among all tracked frames, of those that are looked at: one more on either side."""
+    """Those whose files are written."""
+    seen: list[int]
+    """Those that are looked at: one more on either side."""
 
 
 class PictureRecord(NamedTuple):
@@ -80,12 +80,21 @@ class PictureRecord(NamedTuple):
     torso: TorsoPicture
 
 
-def picture_stretches(frames: Int64[np.ndarray, "tracked"]) -> list[PictureStretch]:
-    """Divide the tracked frames into pieces of work."""
-    return [
-        PictureStretch(own=frames[start:stop].tolist(), seen=slice(max(0, start - 1), stop + 1))
-        for start, stop in stretches(0, len(frames))
-    ]
+def picture_stretches(frames: Int64[np.ndarray, "wanted"], start: int, stop: int) -> list[PictureStretch]:
+    """Divide frames into pieces of work, so that a frame more or less changes the pieces around it and no other.
+
+    Args:
+        frames: numbers of the frames, increasing.
+        start: what is divided: all frames from this number on.
+        stop: one more than the last number.
+    """
+    pieces = []
+    for bounds in stretches(start, stop):
+        first, end = np.searchsorted(frames, bounds)
+        if first < end:
+            seen = frames[max(0, first - 1) : end + 1]
+            pieces.append(PictureStretch(own=frames[first:end].tolist(), seen=seen.tolist()))
+    return pieces
 
 
 def make_pictures(
@@ -126,6 +135,6 @@ def make_pictures(
         write_png(folder.matte_path(frame.index), np.rint(255 * segmentation.matte).astype(np.uint8))
         write_png(folder.label_path(frame.index), segmentation.labels)
         look = look_at_face(frame.image, frame.landmarks)
-        records.append(PictureRecord(look, TorsoPicture.of(frame.image, segmentation.labels)))
+        records.append(PictureRecord(look, segmentation.torso))
         advance(1)
     return records

@@ -161,7 +161,8 @@ def normal_equations(
     slope[..., 2] = slope[..., 0, :1] * in_camera / distance[..., None]
     slope *= confidence[..., None, None]
     columns = POSE_SIZE + basis.shape[-1]
-    jacobian = np.zeros((frames, 3 * vertices, columns + with_focal_length), np.float32)
+    rows = (3 if problem.depth_weight else 2) * vertices
+    jacobian = np.zeros((frames, rows, columns + with_focal_length), np.float32)
     in_image = jacobian[:, : 2 * vertices].reshape(frames, vertices, 2, -1)
     in_image[..., :3] = np.cross(posed[:, :, None], slope)
     x, y, z = (coordinate[:, None, None] for coordinate in states.translation.T)
@@ -171,16 +172,18 @@ def normal_equations(
     np.matmul(slope @ states.rotation[:, None], basis, out=in_image[..., POSE_SIZE:columns])
     if with_focal_length:
         in_image[..., columns] = in_camera * (magnification * confidence)[..., None]
-    # Depth is compared about its weighted mean over the face, so that it says nothing about the head's place.
-    fixed = problem.depth_weight * np.sqrt(observations.depth_confidence[:, None] * problem.point_weights)
-    normalized = problem.point_weights / problem.point_weights.sum()
-    in_depth = jacobian[:, 2 * vertices :]
-    centered = posed - np.einsum("v,fvi->fi", normalized, posed)[:, None]
-    in_depth[..., 0], in_depth[..., 1] = centered[..., 1] * fixed, -centered[..., 0] * fixed
-    relative = basis - np.tensordot(normalized, basis, 1)
-    turned = states.rotation[:, 2] @ relative.swapaxes(0, 1).reshape(3, -1)
-    in_depth[..., POSE_SIZE:columns] = turned.reshape(frames, vertices, -1) * fixed[..., None]
-    residual = np.concatenate([(image * confidence[..., None]).reshape(frames, -1), depth * fixed], 1)
+    residual = (image * confidence[..., None]).reshape(frames, -1)
+    if problem.depth_weight:
+        # Depth is compared about its weighted mean over the face, so that it says nothing about the head's place.
+        fixed = problem.depth_weight * np.sqrt(observations.depth_confidence[:, None] * problem.point_weights)
+        normalized = problem.point_weights / problem.point_weights.sum()
+        in_depth = jacobian[:, 2 * vertices :]
+        centered = posed - np.einsum("v,fvi->fi", normalized, posed)[:, None]
+        in_depth[..., 0], in_depth[..., 1] = centered[..., 1] * fixed, -centered[..., 0] * fixed
+        relative = basis - np.tensordot(normalized, basis, 1)
+        turned = states.rotation[:, 2] @ relative.swapaxes(0, 1).reshape(3, -1)
+        in_depth[..., POSE_SIZE:columns] = turned.reshape(frames, vertices, -1) * fixed[..., None]
+        residual = np.concatenate([residual, depth * fixed], 1)
     gradient = np.matmul(residual[:, None], jacobian)[:, 0]
     # One by one, because numpy then calls BLAS's symmetric product, at half the work.
     return np.stack([np.dot(rows.T, rows) for rows in jacobian]), gradient

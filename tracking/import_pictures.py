@@ -75,7 +75,7 @@ def write_pictures(
     progress: Progress,
 ) -> PictureFindings:
     """Write the images, the given mattes or our own, the labels and the plate of the tracked frames."""
-    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
+    for path in clip.picture_paths(0):
         path.parent.mkdir()
     segmenter = PortraitSegmenter(config)
 

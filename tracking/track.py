@@ -21,11 +21,12 @@ from tracking.console import say
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.frame_selection import clock, frame_times
+from tracking.piecewise import NewBar
 from tracking.preview import write_preview
 from tracking.report import REPORT_NAME, write_report
 from tracking.termination import ended_in_order
 from tracking.track_config import TrackConfig
-from tracking.tracking_stages import NewBar, make_clip
+from tracking.tracking_stages import make_clip
 from tracking.video import VideoReader, find_video
 from tracking.workers import Advance
 from tracking.workshop import open_workshop, work_identity

@@ -1,19 +1,19 @@
 """The stages from a video to a tracked clip, in their order. Each keeps its result, and is not done twice."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from tracking.background import BackgroundKind
 from tracking.cameras import rigid_inverse
-from tracking.clip import ClipFolder, HeadTrack, SourceVideo, TrackedClip, write_png
-from tracking.clip_pictures import PictureRecord, PictureSource, cut_samples, make_pictures, picture_stretches
+from tracking.clip import HeadTrack, SourceVideo, TrackedClip, write_png
+from tracking.clip_pictures import PictureRecord, PictureSource
 from tracking.crop import Crop, choose_crop, stated_crop
+from tracking.cutting_out import CuttingOut
 from tracking.errors import UserError
 from tracking.face_completion import completed
 from tracking.face_fit import FaceFitConfig, fit_face, frames_to_do
@@ -34,37 +34,22 @@ from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.frames_in_order import FramesInOrder, NumberedFrames
 from tracking.photometric import refine_fit
-from tracking.segmentation import ClipAppearance, learn_from
+from tracking.piecewise import NewBar, PiecewiseStage
 from tracking.skin_motion import FollowedPoints, PosedFaces, follow_skin, texture_of
-from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
 from tracking.track_config import TrackConfig
 from tracking.video import VideoProperties, VideoReader
 from tracking.video_survey import Survey, choose_shot, describe_shots, survey_video
-from tracking.workers import Advance, Workers, usable_cores
-from tracking.workshop import Workshop, write_stage
+from tracking.workers import Workers, usable_cores
+from tracking.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 DECODING_MEMORY = 1_000_000_000
 """Bytes that the decoders of all workers together may take."""
-LEARNING = "Learning hair, skin and background"
 DECODER_FRAMES = 24
 """About how many frames a decoder holds."""
-
-
-class NewBar(Protocol):
-    """Begins to show the progress of a stage."""
-
-    def __call__(self, stage: str, total: int | None, done: int = 0) -> Advance:
-        """
-        Args:
-            stage: what is being done.
-            total: how many frames there are, if that is known.
-            done: how many of them an interrupted command has done.
-        """
-        ...
 
 
 def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_bar: NewBar) -> None:
@@ -75,7 +60,7 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
     """
     source = reader.properties
     stated = stated_crop(config.crop, source.width, source.height, config.size)
-    with Workers(worker_count(config, source)) as workers:
+    with ThreadPoolExecutor(1) as beside, Workers(worker_count(config, source)) as workers:
         # The processes load their models while this one looks through the video.
         for _ in range(workers.count):
             workers.start(load_models, config.detector)
@@ -91,20 +76,21 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         _require_face_in_crop(face, crop, config.crop)
         face, measured = (replace(track, landmarks=crop.to_image(track.landmarks)) for track in (face, measured))
         pictures = PictureSource(reader, survey.index, crop)
-        appearance = _begin_learning(pictures, face, shot, workshop, config, workers, new_bar)
+        cutting = CuttingOut(pictures, face, shot.start, workshop, config.segmentation, workers, new_bar)
+        if workers.count > 1 and not workshop.is_kept("fit"):
+            cutting.begin(beside)
         fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, workers, new_bar))
         if config.photometric.enabled:
             landmark_fit = fit
             fit = workshop.once(
                 "refined-fit",
-                lambda: _refine(landmark_fit, pictures, face, shot, config, _threads(workers), new_bar),
+                lambda: _refine(landmark_fit, pictures, face, shot, config, workers.decoding_threads, new_bar),
             )
         require_enough_frames(int(fit.tracked.sum()), len(fit.tracked), reader)
-        learned = appearance()
+        learned = cutting.appearance()
         clip = _clip(reader, survey, shot, crop, face, fit, learned.plate.kind, workshop)
         write_png(clip.background_path, learned.plate.image)
-        records = _make_pictures(clip, pictures, face, shot, workshop, config, workers, new_bar)
-        _add_what_pictures_tell(clip, shot, records, config)
+        _add_what_pictures_tell(clip, shot, cutting.records(clip.frames), config)
         clip.save_description()
 
 
@@ -120,43 +106,6 @@ def _expected(reader: VideoReader) -> int | None:
     return reader.properties.frame_count if reader.properties.frame_count > 1 else None
 
 
-def _threads(workers: Workers) -> int:
-    """That decode in each process: one where there are several processes, else as many as the decoder likes."""
-    return 1 if workers.count > 1 else 0
-
-
-def _piecewise(
-    name: str,
-    function: Callable[..., Any],
-    work: Mapping[str, tuple[Any, ...]],
-    frames: Mapping[str, int],
-    workshop: Workshop,
-    workers: Workers,
-    stage: str,
-    new_bar: NewBar,
-) -> Iterator[Any]:
-    """The results of a stage that is worked on in pieces, in the pieces' order, one at a time.
-
-    Args:
-        work: arguments of every piece.
-        frames: how many frames every piece has.
-    """
-    todo = {
-        key: (workshop.path_of(f"{name}-{key}"), function, arguments)
-        for key, arguments in work.items()
-        if not workshop.is_kept(f"{name}-{key}")
-    }
-    done = sum(frames.values()) - sum(frames[key] for key in todo)
-    for _ in workers.run(_make_and_keep, todo, new_bar(stage, sum(frames.values()), done)):
-        pass
-    return (workshop.kept(f"{name}-{key}") for key in work)
-
-
-def _make_and_keep(advance: Advance, path: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    """Keep a result where it is made: all of a long clip's together are too large for one process."""
-    write_stage(path, function(advance, *arguments))
-
-
 def _follow_face(
     reader: VideoReader,
     survey: Survey,
@@ -168,10 +117,11 @@ def _follow_face(
 ) -> FaceTrack:
     """The face in every frame of the shot."""
     pieces = {f"{start:06d}": (start, stop) for start, stop in stretches(shot.start, shot.stop)}
-    threads = _threads(workers)
+    threads = workers.decoding_threads
     work = {key: (reader, survey.index, shot.start, piece, config.detector, threads) for key, piece in pieces.items()}
     frames = {key: stop - start for key, (start, stop) in pieces.items()}
-    found = _piecewise("faces", find_faces, work, frames, workshop, workers, "Finding the face", new_bar)
+    stage = PiecewiseStage("faces", "Finding the face", find_faces, workshop, workers)
+    found = stage.results(work, frames, new_bar)
     face = link_longest_face([faces for stretch in found for faces in stretch], config.linking)
     require_followed(face, reader)
     if never_moves(face):
@@ -185,42 +135,6 @@ def _require_face_in_crop(face: FaceTrack, crop: Crop, stated: str) -> None:
     centers = np.nanmean(face.landmarks[face.tracked][..., :2], axis=1) - [crop.left, crop.top]
     if ((centers >= 0) & (centers <= [crop.width, crop.height])).all(axis=1).mean() < 0.5:
         raise UserError(f"The face is not inside --crop {stated} in most frames: give a rectangle that holds it.")
-
-
-def _begin_learning(
-    pictures: PictureSource,
-    face: FaceTrack,
-    shot: NumberedShot,
-    workshop: Workshop,
-    config: TrackConfig,
-    workers: Workers,
-    new_bar: NewBar,
-) -> Callable[[], ClipAppearance]:
-    """Learn what person and background look like, beside the fit if there are processes for both."""
-    if workshop.is_kept("appearance"):
-        return lambda: workshop.kept("appearance")
-    tracked = np.flatnonzero(face.tracked)
-    rows = tracked[spread_evenly(len(tracked), config.segmentation.plate_samples)]
-    parts = [part for part in np.array_split(rows, workers.count) if len(part)]
-    work = [
-        (pictures, shot.start + part, face.landmarks[part], config.segmentation, _threads(workers)) for part in parts
-    ]
-    begun = [workers.start(cut_samples, *arguments) for arguments in work] if workers.count > 1 else []
-
-    def finish() -> ClipAppearance:
-        # With several processes: what is left of it once the fit is done.
-        advance = new_bar(LEARNING, 1 if begun else len(rows))
-
-        def learn() -> ClipAppearance:
-            cut = [part() for part in begun] or [cut_samples(advance, *arguments) for arguments in work]
-            return learn_from([sample for samples in cut for sample in samples], config.segmentation)
-
-        learned = workshop.once("appearance", learn)
-        if begun:
-            advance(1)
-        return learned
-
-    return finish
 
 
 def _fit(
@@ -310,34 +224,6 @@ def _clip(
         ),
         background_kind=background_kind,
     )
-
-
-def _make_pictures(
-    clip: TrackedClip,
-    pictures: PictureSource,
-    face: FaceTrack,
-    shot: NumberedShot,
-    workshop: Workshop,
-    config: TrackConfig,
-    workers: Workers,
-    new_bar: NewBar,
-) -> Iterator[PictureRecord]:
-    """Write every tracked frame's image, matte and labels; gives a record of each."""
-    for path in (clip.image_path(0), clip.matte_path(0), clip.label_path(0)):
-        path.parent.mkdir(exist_ok=True)
-    appearance, threads = workshop.path_of("appearance"), _threads(workers)
-    work, frames = {}, {}
-    for piece in picture_stretches(clip.frames):
-        seen = clip.frames[piece.seen]
-        key = f"{piece.own[0]:06d}"
-        frames[key] = len(piece.own)
-        landmarks = face.landmarks[seen - shot.start]
-        work[key] = (
-            pictures, ClipFolder(clip.root), piece.own, seen.tolist(), landmarks, appearance, config.segmentation,
-            threads,
-        )  # fmt: skip
-    made = _piecewise("pictures", make_pictures, work, frames, workshop, workers, "Cutting out the person", new_bar)
-    return (record for stretch in made for record in stretch)
 
 
 def _add_what_pictures_tell(

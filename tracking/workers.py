@@ -69,6 +69,11 @@ class Workers:
             self._done = context.Value("q", 0)
             self._pool = ProcessPoolExecutor(count, context, _prepare_worker, (self._stop, self._done))
 
+    @property
+    def decoding_threads(self) -> int:
+        """Threads that decode in each process: one where there are several processes, else as many as it likes."""
+        return 1 if self.count > 1 else 0
+
     def run(
         self, function: Callable[..., Result], work: Mapping[Key, tuple[Any, ...]], advance: Advance
     ) -> Iterator[tuple[Key, Result]]:

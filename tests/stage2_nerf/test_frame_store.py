@@ -85,7 +85,7 @@ def test_a_quarter_of_a_large_picture_tells_its_background(
         intrinsics=replace(clip.intrinsics, width=size[0], height=size[1]),
         track=replace(clip.track, tracked=np.arange(len(clip.track.tracked)) == 3),
     )
-    for path in (large.image_path(3), large.matte_path(3), large.label_path(3)):
+    for path in large.picture_paths(3):
         path.parent.mkdir(parents=True)
     image, matte, plate = (
         cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)

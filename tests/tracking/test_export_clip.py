@@ -17,7 +17,7 @@ from tracking.clip import TrackedClip, write_png
 def whole_clip(known_clip: TrackedClip) -> TrackedClip:
     """A clip with all its files."""
     for frame in known_clip.frames:
-        for path in (known_clip.image_path(frame), known_clip.matte_path(frame), known_clip.label_path(frame)):
+        for path in known_clip.picture_paths(frame):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, np.zeros((8, 8), np.uint8))
     write_png(known_clip.background_path, np.zeros((8, 8), np.uint8))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tracking.cutting_out
 import tracking.track
 import tracking.tracking_stages
 from tracking.clip import TrackedClip
@@ -141,12 +142,13 @@ def test_an_interrupted_command_leaves_no_clip_and_the_next_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patches:
-        patches.setattr(tracking.tracking_stages, "make_pictures", interrupt)
+        patches.setattr(tracking.cutting_out, "make_pictures", interrupt)
         with pytest.raises(KeyboardInterrupt):
             track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == [".clip.tracking"]
-    for finished in ("survey_video", "find_faces", "fit_face", "learn_from"):
+    for finished in ("survey_video", "find_faces", "fit_face"):
         monkeypatch.setattr(tracking.tracking_stages, finished, interrupt)
+    monkeypatch.setattr(tracking.cutting_out, "learn_from", interrupt)
     clip = track_video(talk, tmp_path / "clip")
     assert names(tmp_path) == ["clip"]
     np.testing.assert_array_equal(clip.track.camera_to_head, tracked.track.camera_to_head)

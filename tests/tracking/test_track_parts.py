@@ -2,14 +2,19 @@
 
 import logging
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import tracking.tracking_stages
 from tracking.clip import TrackedClip
 from tracking.errors import UserError
+from tracking.face_fit import fit_face
 from tracking.face_search import STRETCH_FRAMES
+from tracking.fitting import HeadFit
 from tracking.frame_flags import FrameFlag
 from tracking.track import main, track_video
 from tracking.track_config import TrackConfig
@@ -94,14 +99,33 @@ def test_a_photograph_is_told(carphone: Path, tmp_path: Path, caplog: pytest.Log
     assert "photo.mp4 never moves, as in a photograph" in caplog.text
 
 
-def test_the_clip_does_not_depend_on_how_many_work(carphone: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left_out", [[], [20]])
+def test_the_clip_does_not_depend_on_how_many_work(
+    carphone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: list[int]
+) -> None:
+    """Neither does it where several processes had cut out, ahead of the fit, a frame that the fit then gave up."""
+
+    def fit_and_leave_out(*arguments: Any, **options: Any) -> HeadFit:
+        ahead = tmp_path / ".2.tracking" / "stages"
+        end = time.monotonic() + 60
+        while ahead.is_dir() and len(list(ahead.glob("pictures-*.pickle"))) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+        fit = fit_face(*arguments, **options)
+        fit.tracked[left_out] = False
+        fit.camera_to_head[left_out] = np.nan
+        return fit
+
+    monkeypatch.setattr(tracking.tracking_stages, "fit_face", fit_and_leave_out)
     for workers in (1, 2):
         options = TrackConfig(size=64, max_frames=STRETCH_FRAMES + 3, workers=workers)
         track_video(carphone, tmp_path / str(workers), options)
     alone, together = (TrackedClip.load(tmp_path / str(workers)) for workers in (1, 2))
+    assert len(alone.frames) == STRETCH_FRAMES + 3 - len(left_out)
     for name in ("tracked", "flags", "camera_to_head", "camera_to_torso", "expression", "landmarks"):
         np.testing.assert_array_equal(getattr(together.track, name), getattr(alone.track, name))
     for frame in alone.frames:
         np.testing.assert_array_equal(together.image(frame), alone.image(frame))
         np.testing.assert_array_equal(together.matte(frame), alone.matte(frame))
         np.testing.assert_array_equal(together.labels(frame), alone.labels(frame))
+    for folder in ("images", "masks", "labels"):
+        assert len(list((together.root / folder).iterdir())) == len(alone.frames)
