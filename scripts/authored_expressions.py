@@ -1,14 +1,29 @@
 """What each of ARKit's expressions does to a face, written by hand as displacements of MediaPipe's mesh.
 
-An expression is a few *handles*: vertices and where they go, in centimetres, at coefficient 1. The surface between the
-handles and the unmoved rest follows with the least bending (the biharmonic equation on the mesh). Names and meanings
-are those of Apple's ARKit, `ARFaceAnchor.BlendShapeLocation`. Left and right are the person's. Only left expressions
-are written; the right ones are their mirror images.
+An expression is a few *handles* (`expression_handles.py`): vertices and where they go at coefficient 1. The surface
+between the handles and the unmoved rest follows with the least bending (the biharmonic equation on the mesh). Jaw,
+blink and gaze are geometry. Left and right are the person's; right expressions are the left ones' mirror images.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from expression_handles import (
+    CHIN,
+    EARS,
+    LEFT_IRIS,
+    LEFT_JAW_LINE,
+    LEFT_LID_CORNERS,
+    LEFT_LOWER_LID,
+    LEFT_UPPER_LID,
+    LOWER_LIP,
+    MOUTH_OPENING_PAIRS,
+    NOSE_BASE,
+    RIGHT_JAW_LINE,
+    UPPER_LIP,
+    WRITTEN,
+    Handles,
+)
 from jaxtyping import Float, Int
 from scipy import sparse
 from scipy.sparse import linalg
@@ -26,43 +41,6 @@ EXPRESSION_NAMES = (
     *("noseSneerLeft", "noseSneerRight", "tongueOut"),
 )
 """ARKit's 52 expressions. This mesh has no tongue: `tongueOut` moves nothing and is there to keep the numbering."""
-
-LEFT_UPPER_LID = (466, 388, 387, 386, 385, 384, 398)
-LEFT_LOWER_LID = (249, 390, 373, 374, 380, 381, 382)
-LEFT_LID_CORNERS = (263, 362)
-LEFT_BROW_INNER = (285, 336, 295, 296)
-LEFT_BROW_OUTER = (276, 300, 283, 293)
-LEFT_BROW_MIDDLE = (282, 334)
-LEFT_CHEEK_UNDER_EYE = (347, 330, 280, 346, 329)
-LEFT_CHEEK = (425, 411, 427, 416, 434, 280)
-LEFT_NOSE_WING = (278, 294, 279, 331)
-LEFT_MOUTH_CORNER = (291, 308, 306, 292)
-UPPER_LIP_LEFT = (267, 269, 270, 312, 311, 310)
-UPPER_LIP_MIDDLE = (0, 13)
-UPPER_LIP_RIGHT = (37, 39, 40, 82, 81, 80)
-RIGHT_MOUTH_CORNER = (61, 78, 76, 62)
-LOWER_LIP_LEFT = (314, 405, 321, 317, 402, 318)
-LOWER_LIP_MIDDLE = (17, 14)
-LOWER_LIP_RIGHT = (84, 181, 91, 87, 178, 88)
-UPPER_LIP = UPPER_LIP_LEFT + UPPER_LIP_MIDDLE + UPPER_LIP_RIGHT
-LOWER_LIP = LOWER_LIP_LEFT + LOWER_LIP_MIDDLE + LOWER_LIP_RIGHT
-MOUTH_OPENING_PAIRS = (
-    (13, 14),
-    (312, 317),
-    (311, 402),
-    (310, 318),
-    (415, 324),
-    (82, 87),
-    (81, 178),
-    (80, 88),
-    (191, 95),
-)
-CHIN = (152, 148, 377, 175, 199, 200, 176, 400)
-LEFT_JAW_LINE = (377, 400, 378, 379, 365)
-RIGHT_JAW_LINE = (148, 176, 149, 150, 136)
-EARS = (234, 454)
-NOSE_BASE = (2, 97, 326)
-LEFT_IRIS = (473, 474, 475, 476, 477)
 
 JAW_OPENING_DEGREES = 17.0
 """How far the jaw turns about the ears at `jawOpen` 1; puts about 3 cm between the lips."""
@@ -120,70 +98,28 @@ def _symmetric(displacement: np.ndarray, mirror: np.ndarray) -> np.ndarray:
     return (displacement + mirrored(displacement, mirror)) / 2
 
 
-Handles = dict[tuple[int, ...], tuple[float, float, float]]
-
-
 def _left_and_middle_expressions(face: Face) -> dict[str, Float[np.ndarray, "vertices 3"]]:
-    """The written expressions: x to the person's left, y up, z out of the face; centimetres."""
-    both_corners: Handles = {LEFT_MOUTH_CORNER: (-0.9, 0.0, 0.35), RIGHT_MOUTH_CORNER: (0.9, 0.0, 0.35)}
-    written: dict[str, tuple[Handles, float]] = {
-        "browDownLeft": ({LEFT_BROW_INNER: (-0.25, -0.5, 0.1), LEFT_BROW_MIDDLE: (-0.15, -0.4, 0.0)}, 2.6),
-        "browInnerUp": ({LEFT_BROW_INNER: (0.05, 0.65, 0.0), (55, 107, 65, 66): (-0.05, 0.65, 0.0)}, 2.8),
-        "browOuterUpLeft": ({LEFT_BROW_OUTER: (0.0, 0.75, -0.05), LEFT_BROW_MIDDLE: (0.0, 0.6, 0.0)}, 2.6),
-        "cheekPuff": (
-            {
-                LEFT_CHEEK: (0.8, 0.0, 0.8),
-                (205, 187, 207, 192, 214, 50): (-0.8, 0.0, 0.8),
-                UPPER_LIP + LOWER_LIP: (0, 0, 0.5),
-            },
-            3.2,
-        ),
-        "cheekSquintLeft": ({LEFT_CHEEK_UNDER_EYE: (0.0, 0.45, 0.15)}, 2.4),
-        "eyeSquintLeft": ({LEFT_LOWER_LID: (0.0, 0.22, 0.0), LEFT_UPPER_LID: (0.0, -0.1, 0.0)}, 1.6),
-        "eyeWideLeft": ({LEFT_UPPER_LID: (0.0, 0.25, 0.0), LEFT_LOWER_LID: (0.0, -0.05, 0.0)}, 1.2),
-        "mouthDimpleLeft": ({LEFT_MOUTH_CORNER: (0.45, 0.05, -0.45)}, 2.2),
-        "mouthFrownLeft": ({LEFT_MOUTH_CORNER: (0.1, -0.75, -0.1)}, 2.2),
-        "mouthFunnel": (
-            {**both_corners, UPPER_LIP: (0.0, 0.3, 0.7), LOWER_LIP: (0.0, -0.45, 0.65)},
-            2.2,
-        ),
-        "mouthLeft": ({LEFT_MOUTH_CORNER + RIGHT_MOUTH_CORNER + UPPER_LIP + LOWER_LIP: (1.3, 0.0, 0.1)}, 2.8),
-        "mouthLowerDownLeft": ({LOWER_LIP_LEFT: (0.1, -0.65, 0.05), LOWER_LIP_MIDDLE: (0.05, -0.4, 0.05)}, 1.6),
-        "mouthPressLeft": (
-            {
-                LOWER_LIP_LEFT: (0.0, 0.2, -0.1),
-                UPPER_LIP_LEFT: (0.0, -0.12, -0.1),
-                LEFT_MOUTH_CORNER: (0.15, 0.05, -0.1),
-            },
-            1.8,
-        ),
-        "mouthPucker": (
-            {
-                LEFT_MOUTH_CORNER: (-0.65, 0.0, 0.35),
-                RIGHT_MOUTH_CORNER: (0.65, 0.0, 0.35),
-                UPPER_LIP_LEFT: (-0.3, 0.0, 0.5),
-                UPPER_LIP_RIGHT: (0.3, 0.0, 0.5),
-                LOWER_LIP_LEFT: (-0.3, 0.05, 0.5),
-                LOWER_LIP_RIGHT: (0.3, 0.05, 0.5),
-                UPPER_LIP_MIDDLE + LOWER_LIP_MIDDLE: (0.0, 0.0, 0.55),
-            },
-            2.4,
-        ),
-        "mouthRollLower": ({LOWER_LIP: (0.0, 0.35, -0.45)}, 1.5),
-        "mouthRollUpper": ({UPPER_LIP: (0.0, -0.2, -0.5)}, 1.5),
-        "mouthShrugLower": ({LOWER_LIP: (0.0, 0.6, 0.25), (18, 200, 199): (0.0, 0.65, 0.1)}, 2.2),
-        "mouthShrugUpper": ({UPPER_LIP: (0.0, 0.4, 0.15)}, 1.6),
-        "mouthSmileLeft": ({LEFT_MOUTH_CORNER: (0.8, 0.9, -0.65), LEFT_CHEEK_UNDER_EYE: (0.0, 0.3, 0.2)}, 2.8),
-        "mouthStretchLeft": ({LEFT_MOUTH_CORNER: (0.85, -0.2, -0.35)}, 2.4),
-        "mouthUpperUpLeft": ({UPPER_LIP_LEFT: (0.0, 0.7, 0.0), UPPER_LIP_MIDDLE: (0.0, 0.4, 0.0)}, 1.8),
-        "noseSneerLeft": ({LEFT_NOSE_WING: (0.05, 0.7, 0.05), (267, 269): (0.0, 0.35, 0.0)}, 2.2),
+    fields = {
+        name: drag(face, _on_both_sides(face, name, handles), reach) for name, (handles, reach) in WRITTEN.items()
     }
-    fields = {name: drag(face, handles, reach) for name, (handles, reach) in written.items()}
     fields |= _jaw_expressions(face)
     fields["eyeBlinkLeft"] = _blink(face)
     for direction in GAZE_DEGREES:
         fields[f"eyeLook{direction}Left"] = _gaze(face, direction)
     return fields
+
+
+def _on_both_sides(face: Face, name: str, handles: Handles) -> Handles:
+    """The handles of an expression without a side, with the mirror images of those written for the left."""
+    if mirror_name(name) != name:
+        return handles
+    both: Handles = {}
+    for vertices, (x, y, z) in handles.items():
+        middle = set(vertices) == set(face.mirror[list(vertices)].tolist())
+        both[vertices] = (0.0 if middle else x, y, z)
+        if not middle:
+            both[tuple(face.mirror[list(vertices)].tolist())] = (-x, y, z)
+    return both
 
 
 def drag(face: Face, handles: Handles, reach: float) -> Float[np.ndarray, "vertices 3"]:
@@ -246,7 +182,7 @@ def lips_meeting(face: Face, parted: Float[np.ndarray, "vertices 3"]) -> Float[n
         gap = parted[lower] - parted[upper]
         goal[upper], goal[lower] = 0.4 * gap, -0.6 * gap
     moved = np.array([vertex for pair in MOUTH_OPENING_PAIRS for vertex in pair])
-    return _interpolate(face, goal, moved, reach=1.8, order=2)
+    return _interpolate(face, goal, moved, reach=3.5, order=2)
 
 
 def _blink(face: Face) -> np.ndarray:

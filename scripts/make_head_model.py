@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 LIPS_CLOSED = 0.98
 """How much of the gap between the resting lips is closed; a hair's breadth keeps their points apart."""
 
+HANDWRITTEN = ("eyeSquintLeft", "eyeSquintRight")
+"""Expressions that clips do not measure, however high they score: the landmarker's squint also tells of blinks and
+smiles, and regression would take their lids and cheeks for its own."""
+
 
 @dataclass
 class Arguments:
@@ -36,7 +40,7 @@ class Arguments:
     """MediaPipe's face_landmarker.task."""
     output: Path = Path("tracking/data/head_model.npz")
     """The model to write."""
-    frames_per_clip: int = 120
+    frames_per_clip: int = 240
     """Frames measured in each clip, evenly spread."""
     viewing_distance: float = 70.0
     """Centimetres from camera to face, assumed to undo the landmarks' perspective: of none, 50, 70 and 100, it leaves
@@ -45,7 +49,7 @@ class Arguments:
     """Number of ways in which a person may differ from the mean."""
     least_excitation: float = 0.15
     """Range of an expression's score within a clip from which the expression counts as measured."""
-    ridge: float = 8.0
+    ridge: float = 12.0
     """Pull of a displacement toward the handwritten one, in units of frames at score 1."""
 
 
@@ -102,7 +106,7 @@ def regress_expressions(
 ) -> Float[np.ndarray, "expressions vertices 3"]:
     """Displacements that best explain each clip's points by its scores, drawn toward the prior.
 
-    Minimises |Y - X D|^2 + sum_k ridge_k |D_k - P_k|^2, for every vertex on its own; the pull is ten times as strong
+    Minimises |Y - X D|^2 + sum_k ridge_k |D_k - P_k|^2, for every vertex on its own; the pull is fifty times as strong
     where the prior does not move.
     """
     points, drivers = aligned.copy(), scores.copy()
@@ -111,7 +115,7 @@ def regress_expressions(
         drivers[clip == number] -= drivers[clip == number].mean(0)
     size = np.linalg.norm(prior, axis=-1)
     support = size / np.maximum(size.max(1, keepdims=True), 1e-9)
-    pull = ridge / (0.1 + 0.9 * np.minimum(1, 3 * support))
+    pull = ridge / (0.02 + 0.98 * np.minimum(1, 3 * support))
     gram = drivers.T @ drivers
     moments = np.einsum("nk,nvi->vki", drivers, points)
     systems = gram[None] + np.einsum("kv,kl->vkl", pull, np.eye(len(prior)))
@@ -158,6 +162,7 @@ def main(arguments: Arguments) -> None:
     excitation = np.sort([np.percentile(scores[clip == number], 97, axis=0) for number in np.unique(clip)], 0)[-2]
     partner = [EXPRESSION_NAMES.index(mirror_name(name)) for name in EXPRESSION_NAMES]
     measured = np.maximum(excitation, excitation[partner]) >= arguments.least_excitation
+    measured &= ~np.isin(EXPRESSION_NAMES, HANDWRITTEN)
 
     # The handwritten displacements need the neutral face, which needs the displacements: a second pass settles both.
     displacements = np.zeros((len(EXPRESSION_NAMES), aligned.shape[1], 3))
@@ -171,6 +176,7 @@ def main(arguments: Arguments) -> None:
         triangles = open_mesh(neutral)
         face = Face(neutral, mirror, graph_laplacian(triangles, len(neutral)))
         neutral = neutral + LIPS_CLOSED * lips_meeting(face, neutral)
+        neutral = (neutral + mirrored(neutral, mirror)) / 2
         face = replace(face, neutral=neutral)
         authored = author(face)
         displacements = regress_expressions(aligned, scores, clip, authored, arguments.ridge)

@@ -35,7 +35,9 @@ def head(turn: float = 0.0, shift: float = 0.0) -> FrameGeometry:
 def test_a_frame_corresponds_to_itself() -> None:
     places, seen = surface_places(head(), head(), (16, 24))
     covered = head().seen((16, 24)).covered
-    assert np.array_equal(seen, covered) and 0.2 < seen.mean() < 0.9
+    assert covered[seen].all() and 0.2 < seen.mean() < 0.9
+    # A pixel whose surface is seen edge on may be taken for hidden.
+    assert (covered & ~seen).sum() <= 1
     rows, columns = np.mgrid[:16, :24]
     itself = np.stack([(columns + 0.5) / 24, (rows + 0.5) / 16], -1)
     np.testing.assert_allclose(places[seen], itself[seen], atol=1e-6)

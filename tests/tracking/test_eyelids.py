@@ -97,7 +97,7 @@ def test_a_blink_that_landmarks_miss_is_found_in_the_pictures(
 
 def test_flicker_of_badly_seen_eyes_is_no_blink(fit: HeadFit, landmarks: np.ndarray) -> None:
     # Small eyes look a little more or less open from frame to frame.
-    flicker = np.random.default_rng(0).uniform(0.0, 0.8, len(COURSE))
+    flicker = np.random.default_rng(0).uniform(0.0, 0.7, len(COURSE))
     seen = np.where(COURSE > 0, COURSE, flicker)
     pictures = [eye_pictures(picture_of(closed, 0.0), landmarks[frame]) for frame, closed in enumerate(seen)]
     eyes = np.stack([picture for picture in pictures if picture is not None])
