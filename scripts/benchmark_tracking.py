@@ -4,6 +4,7 @@
     python scripts/benchmark_tracking.py --no-heads --clips    # the real clips
     python scripts/benchmark_tracking.py --sequences talk nod --fit.camera.focal-length 1.75
     python scripts/benchmark_tracking.py --photometric.enabled    # and with the photometric refinement
+    python scripts/benchmark_tracking.py --task face_landmarker.task    # and with a detector that scores expressions
 
 ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
 Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
@@ -30,7 +31,7 @@ import cv2
 import numpy as np
 import tyro
 from benchmark_clips import report_clips
-from benchmark_synthetic import KEY_EXPRESSIONS, SequenceReport, report_sequence, summarize
+from benchmark_synthetic import KEY_EXPRESSIONS, Fitter, SequenceReport, report_sequence, summarize
 from jaxtyping import UInt8
 from measuring import circumstances, write_measurements
 from rich.console import Console
@@ -38,6 +39,7 @@ from rich.table import Table
 from synthetic_sequences import SEQUENCES, BenchmarkData, Sequence
 from tracking_truth import find_correspondence
 
+from tracking.choose_detector import DetectorConfig
 from tracking.clip import write_png
 from tracking.errors import UserError, one_sentence_for_user_errors
 from tracking.eyelids import EyelidConfig
@@ -67,6 +69,8 @@ class Arguments:
     exact_landmarks: bool = False
     """Fit to the true surface's points instead of detections, to tell the fit's own error from the detector's: skin and
     lids are not looked at, and nothing is written."""
+    task: Path | None = None
+    """MediaPipe's face_landmarker.task: also fit the rendered heads to what it finds, and to its scores."""
     heads: bool = True
     """Measure the rendered heads."""
     clips: bool = False
@@ -94,7 +98,7 @@ def main(arguments: Arguments) -> None:
 
 
 def measure_heads(arguments: Arguments) -> None:
-    """Render or load, fit, compare; before and, if it is enabled, after the photometric refinement."""
+    """Render or load, fit, compare: in all the ways that are asked for."""
     data = BenchmarkData(arguments.shared, arguments.cache)
     chosen = choose(arguments.sequences)
     if arguments.sheet is not None:
@@ -106,24 +110,30 @@ def measure_heads(arguments: Arguments) -> None:
         how = FaceFitConfig(arguments.fit, replace(arguments.skin, rounds=0), arguments.eyelids)
         return fit_face(face, clip.width, clip.height, how)
 
+    def fit_all(clip: Sequence, face: FaceTrack) -> HeadFit:
+        how = FaceFitConfig(arguments.fit, arguments.skin, arguments.eyelids)
+        return fit_face(face, clip.width, clip.height, how)
+
     def fit_skin(clip: Sequence, face: FaceTrack) -> HeadFit:
         if clip.name not in fits:
-            how = FaceFitConfig(arguments.fit, arguments.skin, arguments.eyelids)
-            fits[clip.name] = fit_face(face, clip.width, clip.height, how)
+            fits[clip.name] = fit_all(clip, face)
         return fits[clip.name]
 
     def fit_frames(clip: Sequence, face: FaceTrack) -> HeadFit:
         frames = data.frames(clip)
         return refine_fit(fit_skin(clip, face), lambda frame: np.array(frames[frame]), arguments.photometric)
 
-    parts = {"synthetic_landmarks": fit_landmarks}
+    parts: dict[str, tuple[BenchmarkData, Fitter]] = {"synthetic_landmarks": (data, fit_landmarks)}
     if not arguments.exact_landmarks:
-        parts["synthetic"] = fit_skin
+        parts["synthetic"] = (data, fit_skin)
     if arguments.photometric.enabled:
-        parts["synthetic_photometric"] = fit_frames
-    for part, fit_clip in parts.items():
+        parts["synthetic_photometric"] = (data, fit_frames)
+    if arguments.task is not None and not arguments.exact_landmarks:
+        scoring = replace(data, detector=DetectorConfig("landmarker-task", arguments.task))
+        parts["synthetic_scores"] = (scoring, fit_all)
+    for part, (seen, fit_clip) in parts.items():
         reports = {
-            clip.name: report_sequence(data, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
+            clip.name: report_sequence(seen, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
         }
         together = summarize(reports, chosen)
         CONSOLE.print(f"\n{part}", sequence_table(reports))

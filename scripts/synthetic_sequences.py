@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from synthetic_rendering import Camera, Lighting, render
 from synthetic_skin import Complexion, paint
 
 import tracking
-from tracking.choose_detector import make_detector
+from tracking.choose_detector import DetectorConfig, make_detector
 from tracking.clip import Intrinsics
 from tracking.errors import UserError
 from tracking.eye_pictures import EYE_HEIGHT, EYE_WIDTH
@@ -130,6 +130,8 @@ class BenchmarkData:
     shared: Path
     """The folder with models/ and clips/."""
     cache: Path
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    """What finds the face in the frames."""
 
     @cached_property
     def heads(self) -> SyntheticHeads:
@@ -164,12 +166,17 @@ class BenchmarkData:
         return np.load(path, mmap_mode="r")
 
     def face(self, sequence: Sequence) -> FaceTrack:
-        """MediaPipe's landmarks of the clip, from the cache if neither frames nor detector have changed."""
+        """The clip's landmarks; the usual detector's from the cache if neither frames nor detector have changed."""
+        if self.detector != DetectorConfig():
+            return self._detect(sequence)
         path = self.cache / f"{sequence.name}-{self._rendering_key(sequence)}-{DETECTOR_KEY}.npy"
         if not path.is_file():
-            detector = make_detector()
-            save_face(path, link_longest_face([detector.detect(np.array(frame)) for frame in self.frames(sequence)]))
+            save_face(path, self._detect(sequence))
         return load_face(path)
+
+    def _detect(self, sequence: Sequence) -> FaceTrack:
+        detector = make_detector(self.detector)
+        return link_longest_face([detector.detect(np.array(frame)) for frame in self.frames(sequence)])
 
     def face_with_pictures(self, sequence: Sequence) -> FaceTrack:
         """The same with pictures of eyes and skin, black where the face was not found."""
