@@ -16,16 +16,10 @@ import numpy as np
 from jaxtyping import Int64
 
 from tracking.clip import ClipFolder
-from tracking.clip_pictures import (
-    PictureRecord,
-    PictureSource,
-    cut_samples,
-    make_pictures,
-    picture_stretches,
-)
+from tracking.clip_pictures import PictureRecord, PictureSource, cut_samples, make_pictures, picture_stretches
 from tracking.face_linking import FaceTrack
 from tracking.piecewise import NewBar, PiecewiseStage
-from tracking.segmentation import ClipAppearance, SegmentationConfig, learn_from
+from tracking.segmentation import ClipAppearance, Sample, SegmentationConfig, learn_from
 from tracking.spread_evenly import spread_evenly
 from tracking.workers import Workers
 from tracking.workshop import Workshop
@@ -79,13 +73,13 @@ class CuttingOut:
         Args:
             beside: one thread, which hands the work out.
         """
-        self._learning = beside.submit(self._learn)
+        self._learning = beside.submit(self._learn_in_processes)
         beside.submit(self._cut_ahead)
 
     def appearance(self) -> ClipAppearance:
         """What the clip looks like."""
         if self._learning is None:
-            return self._learn()
+            return self._learn_here()
         if not self._learning.done():
             advance = self._new_bar(LEARNING, 1)
             self._learning.result()
@@ -108,35 +102,39 @@ class CuttingOut:
         frame_counts = {key: len(arguments[2]) for key, arguments in pieces.items()}
         done = self._stage.results(pieces, frame_counts, self._new_bar, self._begun)
         for frame in sorted(set(self._found.tolist()) - set(frames.tolist())):
-            for path in (
-                self._folder.image_path(frame),
-                self._folder.matte_path(frame),
-                self._folder.label_path(frame),
-            ):
+            for path in self._folder.picture_paths(frame):
                 path.unlink(missing_ok=True)
         return (record for piece in done for record in piece)
 
-    def _learn(self) -> ClipAppearance:
-        """From frames spread over the clip; with one process the calling one, and shown."""
-        if self._workshop.is_kept(APPEARANCE):
-            return self._workshop.kept(APPEARANCE)
+    def _learn_here(self) -> ClipAppearance:
+        def samples() -> list[Sample]:
+            work = self._learning_work()
+            advance = self._new_bar(LEARNING, sum(len(frames) for _, frames, *_ in work))
+            return [sample for arguments in work for sample in cut_samples(advance, *arguments)]
+
+        return self._workshop.once(APPEARANCE, lambda: learn_from(samples(), self._config))
+
+    def _learn_in_processes(self) -> ClipAppearance:
+        def samples() -> list[Sample]:
+            begun = [self._workers.start(cut_samples, *arguments) for arguments in self._learning_work()]
+            return [sample for wait_for in begun for sample in wait_for()]
+
+        return self._workshop.once(APPEARANCE, lambda: learn_from(samples(), self._config))
+
+    def _learning_work(self) -> list[tuple[Any, ...]]:
+        """Arguments of `cut_samples` for frames spread over the clip, a piece for every process."""
         tracked = np.flatnonzero(self._face.tracked)
         rows = tracked[spread_evenly(len(tracked), self._config.plate_samples)]
-        work = [
+        return [
             (self._pictures, self._first_frame + part, self._face.landmarks[part], self._config, self._threads)
             for part in np.array_split(rows, self._workers.count)
             if len(part)
         ]
-        if self._learning is None:
-            advance = self._new_bar(LEARNING, len(rows))
-            cut = [cut_samples(advance, *arguments) for arguments in work]
-        else:
-            cut = [part() for part in [self._workers.start(cut_samples, *arguments) for arguments in work]]
-        samples = [sample for part in cut for sample in part]
-        return self._workshop.once(APPEARANCE, lambda: learn_from(samples, self._config))
 
     def _cut_ahead(self) -> None:
         """Begin pieces, no more of them at a time than there are processes: the fit has work for these, too."""
+        if not self._workshop.is_kept(APPEARANCE):
+            return
         under_way: deque[Callable[[], None]] = deque()
         for key, arguments in self._pieces(self._found).items():
             if self._stage.is_kept(key):

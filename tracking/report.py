@@ -5,6 +5,7 @@ Made from a tracked clip alone, so that it can be made again at any time: `pytho
 
 import shlex
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from html import escape
 from importlib import resources
@@ -67,10 +68,12 @@ def write_report(clip: TrackedClip) -> Path:
 
 def report_page(clip: TrackedClip) -> str:
     """The report as HTML; reads a bounded number of the clip's pictures."""
-    statistics = sample_statistics(clip)
-    measures = measure_capture(clip, statistics)
     chosen = choose_frames(clip)
-    pictures = [frame_pictures(clip, frame) for frame in chosen]
+    with ThreadPoolExecutor(1) as beside:
+        sampled = beside.submit(sample_statistics, clip)
+        pictures = [frame_pictures(clip, frame) for frame in chosen]
+        statistics = sampled.result()
+    measures = measure_capture(clip, statistics)
     name = Path(clip.source.path).name
     style = (resources.files("tracking") / "data" / "report.css").read_text(encoding="utf-8")
     parts = [
