@@ -185,16 +185,25 @@ def fit_with_skin(
     if pictures is None or config.rounds == 0:
         return fit_points(landmarks, fit_config)
     alone = replace(fit_config, sequence=replace(fit_config.sequence, iterations=0))
-    points = landmarks.copy()
+    points, weights = landmarks.copy(), np.ones(landmarks.shape[:2])
     for _ in range(config.rounds):
         fit = fit_points(points, alone)
-        faces = PosedFaces.of(fit, landmarks, pictures)
-        few = faces[spread_evenly(len(faces), config.texture_frames)]
-        followed = follow(faces, few).anchored(faces.landmarks)
-        points[fit.tracked] = followed.points
-    weights = np.ones(landmarks.shape[:2])
-    weights[fit.tracked] = followed.weights()
+        points[fit.tracked], weights[fit.tracked] = _followed(fit, landmarks, pictures, config, follow)
     return fit_points(points, replace(fit_config, depth_weight=0.0), fit.known_head, weights)
+
+
+def _followed(
+    fit: HeadFit,
+    landmarks: Float[np.ndarray, "frames 478 3"],
+    pictures: UInt8[np.ndarray, "frames 128 128"],
+    config: SkinMotionConfig,
+    follow: FollowSkin,
+) -> tuple[Float32[np.ndarray, "tracked 478 3"], Float[np.ndarray, "tracked 478"]]:
+    """Points of the tracked frames and how much they count; what they come from, of long clips much, is given back."""
+    faces = PosedFaces.of(fit, landmarks, pictures)
+    few = faces[spread_evenly(len(faces), config.texture_frames)]
+    followed = follow(faces, few).anchored(faces.landmarks)
+    return followed.points, followed.weights()
 
 
 def texture_of(advance: Advance, faces: PosedFaces) -> SkinTexture:
