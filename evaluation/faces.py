@@ -7,6 +7,7 @@ degree, since tracking settles lens and shape only on the way to them.
 """
 
 from collections import deque
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from tracking.face_search import WARM_UP_FRAMES, stretches
 from tracking.fitting import KnownHead
 from tracking.frame_flags import FrameFlag, has_flag
 from tracking.landmarks import DetectedFace
+from tracking.over_frames import over_frames
 from tracking.video_survey import GREATEST_DETECTION_SIDE
 
 FARTHEST = 1.0
@@ -64,10 +66,8 @@ class EditedFaces:
         track = link_longest_face([self._detections[number] for number in numbers])
         count = len(self.clip.track.tracked)
 
-        def over_clip(values: np.ndarray, missing: float) -> np.ndarray:
-            everywhere = np.full((count, *values.shape[1:]), missing, values.dtype)
-            everywhere[numbers] = values
-            return everywhere
+        def over_clip(values: np.ndarray, missing: Any) -> np.ndarray:
+            return over_frames(values, np.array(numbers), count, missing)
 
         face = FaceTrack(
             landmarks=over_clip(self._crop.to_image(track.landmarks), np.nan),

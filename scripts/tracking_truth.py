@@ -17,6 +17,7 @@ from trimesh.triangles import points_to_barycentric
 from tracking.cameras import rigid_inverse, similarity_transform, vector_from_rotation
 from tracking.face_regions import FACE_OVAL
 from tracking.head_model import HeadModel
+from tracking.over_frames import over_frames
 
 MESH_POINTS = 468
 """Points of our model on the face; those after them are the irises'."""
@@ -102,16 +103,11 @@ def compare_poses(
     vectors = np.degrees(vector_from_rotation(difference))
     offset = vectors.mean(0)
     cosine = (unit(fitted_origin) * unit(translation[good])).sum(1).clip(-1, 1)
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        filled = np.full(len(good), np.nan)
-        filled[good] = values
-        return filled
-
+    about_mean = np.linalg.norm(vectors - offset, axis=1)
     return FrameErrors(
-        spread(np.linalg.norm(vectors, axis=1)),
-        spread(np.linalg.norm(vectors - offset, axis=1)),
-        spread(np.degrees(np.arccos(cosine))),
+        over_frames(np.linalg.norm(vectors, axis=1), good, len(good)),
+        over_frames(about_mean, good, len(good)),
+        over_frames(np.degrees(np.arccos(cosine)), good, len(good)),
         offset,
     )
 

@@ -107,19 +107,26 @@ class CuttingOut:
         return (record for piece in done for record in piece)
 
     def _learn_here(self) -> ClipAppearance:
-        def samples() -> list[Sample]:
-            work = self._learning_work()
+        def cut(work: list[tuple[Any, ...]]) -> list[list[Sample]]:
             advance = self._new_bar(LEARNING, sum(len(frames) for _, frames, *_ in work))
-            return [sample for arguments in work for sample in cut_samples(advance, *arguments)]
+            return [cut_samples(advance, *arguments) for arguments in work]
 
-        return self._workshop.once(APPEARANCE, lambda: learn_from(samples(), self._config))
+        return self._learned_from(cut)
 
     def _learn_in_processes(self) -> ClipAppearance:
-        def samples() -> list[Sample]:
-            begun = [self._workers.start(cut_samples, *arguments) for arguments in self._learning_work()]
-            return [sample for wait_for in begun for sample in wait_for()]
+        def cut(work: list[tuple[Any, ...]]) -> list[list[Sample]]:
+            begun = [self._workers.start(cut_samples, *arguments) for arguments in work]
+            return [wait_for() for wait_for in begun]
 
-        return self._workshop.once(APPEARANCE, lambda: learn_from(samples(), self._config))
+        return self._learned_from(cut)
+
+    def _learned_from(self, cut: Callable[[list[tuple[Any, ...]]], list[list[Sample]]]) -> ClipAppearance:
+        """What is learned from samples, of which the work of cutting them out is given; once for a clip."""
+
+        def learn() -> ClipAppearance:
+            return learn_from([sample for part in cut(self._learning_work()) for sample in part], self._config)
+
+        return self._workshop.once(APPEARANCE, learn)
 
     def _learning_work(self) -> list[tuple[Any, ...]]:
         """Arguments of `cut_samples` for frames spread over the clip, a piece for every process."""

@@ -9,16 +9,7 @@ from jaxtyping import Float
 from tracking.eyelids import EyelidConfig, refine_blinks
 from tracking.face_linking import FaceTrack
 from tracking.fitting import FitConfig, HeadFit, KnownHead, fit_head
-from tracking.skin_motion import (
-    FollowedPoints,
-    FollowSkin,
-    PosedFaces,
-    SkinMotionConfig,
-    fit_with_skin,
-    follow_skin,
-    texture_of,
-)
-from tracking.workers import ignore_progress
+from tracking.skin_motion import SkinMotionConfig, fit_with_skin
 
 
 @dataclass
@@ -37,7 +28,7 @@ def fit_face(
     config: FaceFitConfig | None = None,
     center: tuple[float, float] | None = None,
     known: KnownHead | None = None,
-    follow: FollowSkin | None = None,
+    threads: int = 1,
     advance: Callable[[int], None] | None = None,
 ) -> HeadFit:
     """Fit the head model to a face.
@@ -50,7 +41,7 @@ def fit_face(
         config: how.
         center: principal point in pixels of the clip's images; their middle if none is given.
         known: camera and identity, where they are not to be fitted.
-        follow: follows the skin in several processes; this one does if nothing is given.
+        threads: follow the skin.
         advance: told of every frame done, `frames_to_do` of them in all.
 
     Raises:
@@ -87,10 +78,7 @@ def fit_face(
             confidence=weights,
         )
 
-    def follow_here(faces: PosedFaces, few: PosedFaces) -> FollowedPoints:
-        return follow_skin(ignore_progress, faces, texture_of(ignore_progress, few))
-
-    fit = fit_with_skin(face.landmarks, face.skin, fit_points, config.fit, config.skin, follow or follow_here)
+    fit = fit_with_skin(face.landmarks, face.skin, fit_points, config.fit, config.skin, threads)
     return fit if face.eyes is None else refine_blinks(fit, face.landmarks, face.eyes, config.eyelids)
 
 

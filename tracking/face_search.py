@@ -15,7 +15,6 @@ from tracking.face_pictures import pictured
 from tracking.face_tracklets import liveliness
 from tracking.landmarks import DetectedFace
 from tracking.matting import shared_segmenter
-from tracking.skin_texture import SkinLayout
 from tracking.video import VideoReader
 from tracking.video_index import VideoIndex, read_stretch
 from tracking.video_survey import GREATEST_DETECTION_SIDE, LEAST_FRAMES
@@ -41,7 +40,6 @@ def load_models(advance: Advance, config: DetectorConfig) -> None:
     """Load what a process needs to find, follow and cut out people: best done while it has no other work."""
     make_detector(config)
     shared_segmenter()
-    SkinLayout.load()
 
 
 def find_faces(

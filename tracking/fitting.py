@@ -24,6 +24,7 @@ from tracking.flame_model import FlameConfig, chosen_head_model, default_identit
 from tracking.head_model import HeadModel
 from tracking.head_problem import HeadProblem, HeadStates, Observations
 from tracking.landmark_trust import OUTER_EYE_CORNERS, iris_confidence, point_weights
+from tracking.over_frames import over_frames
 
 LEAST_FRAMES = 5
 """Fewer say nothing of a person's shape."""
@@ -181,13 +182,9 @@ def fit_head(
     eye_distance = observations.pixels_per_centimeter * np.linalg.norm(left_corner - right_corner)
     good = error < config.gross_error * eye_distance
     head_to_camera = rigid(_orthonormal(states.rotation), states.translation.astype(np.float64))
-    still_tracked = np.zeros(len(landmarks), bool)
-    still_tracked[frames[good]] = True
 
     def spread(values: np.ndarray) -> np.ndarray:
-        filled = np.full((len(landmarks), *values.shape[1:]), np.nan)
-        filled[frames[good]] = values[good]
-        return filled
+        return over_frames(values[good].astype(np.float64), frames[good], len(landmarks))
 
     is_default = model is HeadModel.load()
     return HeadFit(
@@ -198,7 +195,7 @@ def fit_head(
         (identity if is_default else default_identity(model, identity)).astype(np.float64),
         spread(error),
         model.expression_names,
-        still_tracked,
+        over_frames(good, frames, len(landmarks), missing=False),
         None if is_default else identity.astype(np.float64),
     )
 

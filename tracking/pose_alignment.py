@@ -25,6 +25,7 @@ from tracking.foreign_clip import ForeignPoses
 from tracking.head_model import HeadModel
 from tracking.head_problem import HeadStates
 from tracking.landmark_trust import OUTER_EYE_CORNERS, point_weights
+from tracking.over_frames import over_frames
 from tracking.sequence_solver import solve_sequence
 from tracking.spread_evenly import spread_evenly
 
@@ -143,13 +144,11 @@ def align_poses(
             f"The poses do not fit the pictures (the face is {np.nanmedian(error):.1f} pixels off): name the format "
             "with --kind, and check that pictures and poses are of one clip."
         )
-
-    def spread(values: np.ndarray) -> np.ndarray:
-        filled = np.full((len(landmarks), *values.shape[1:]), np.nan)
-        filled[frames] = values
-        return filled
-
-    return AlignedHead(alignment, spread(rigid_inverse(head_to_camera)), spread(fitted), own.identity, spread(error))
+    camera_to_head, expressions, errors = (
+        over_frames(values.astype(np.float64), frames, len(landmarks))
+        for values in (rigid_inverse(head_to_camera), fitted, error)
+    )
+    return AlignedHead(alignment, camera_to_head, expressions, own.identity, errors)
 
 
 def fit_expressions_to_poses(

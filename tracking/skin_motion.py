@@ -17,7 +17,8 @@ with a sharper texture. The last fit keeps lens and person, and goes by lips, ey
 On the rendered heads of `scripts/benchmark_tracking.py` and on filmed clips it pays: see README.md.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -35,7 +36,6 @@ from tracking.skin_pictures import to_skin_picture
 from tracking.skin_texture import LEVELS, SkinLayout, SkinTexture, SkinView, lay_out
 from tracking.spread_evenly import spread_evenly
 from tracking.surface_samples import MESH_POINTS, look_up
-from tracking.workers import Advance
 
 SMOOTH = 2.2
 """Standard deviation in texels over which the flow is averaged, by its weights."""
@@ -51,6 +51,8 @@ HIDDEN = 0.2
 """Cosine below which the texture stands in for what a frame shows."""
 ENOUGH = 120.0
 """Points that the skin must tell of for a frame's others to count no more than `LEAST_CONFIDENCE`."""
+FRAMES_AT_ONCE = 16
+"""Frames that a thread follows before it takes the next."""
 FEATURES = INNER_LIPS + OUTER_LIPS + RIGHT_EYE + LEFT_EYE
 """Edges that the detector sees well, and that open and close: what is skin there in one frame is gone in the next."""
 LEAST_CONFIDENCE = 0.05
@@ -160,17 +162,13 @@ class FitPoints(Protocol):
     ) -> HeadFit: ...
 
 
-FollowSkin = Callable[[PosedFaces, PosedFaces], FollowedPoints]
-"""`follow_skin` of all frames by the `texture_of` a few, in this process or in several."""
-
-
 def fit_with_skin(
     landmarks: Float[np.ndarray, "frames 478 3"],
     pictures: UInt8[np.ndarray, "frames 128 128"] | None,
     fit_points: FitPoints,
     fit_config: FitConfig,
     config: SkinMotionConfig,
-    follow: FollowSkin,
+    threads: int = 1,
 ) -> HeadFit:
     """Fit the head to where the landmarks are, and to how the skin moves from frame to frame.
 
@@ -180,7 +178,7 @@ def fit_with_skin(
         fit_points: fits the head to points.
         fit_config: for the fit that counts; those on the way leave frames by themselves.
         config: how to follow the skin.
-        follow: follows it.
+        threads: follow it.
     """
     if pictures is None or config.rounds == 0:
         return fit_points(landmarks, fit_config)
@@ -188,7 +186,7 @@ def fit_with_skin(
     points, weights = landmarks.copy(), np.ones(landmarks.shape[:2])
     for _ in range(config.rounds):
         fit = fit_points(points, alone)
-        points[fit.tracked], weights[fit.tracked] = _followed(fit, landmarks, pictures, config, follow)
+        points[fit.tracked], weights[fit.tracked] = _followed(fit, landmarks, pictures, config, threads)
     return fit_points(points, replace(fit_config, depth_weight=0.0), fit.known_head, weights)
 
 
@@ -197,25 +195,27 @@ def _followed(
     landmarks: Float[np.ndarray, "frames 478 3"],
     pictures: UInt8[np.ndarray, "frames 128 128"],
     config: SkinMotionConfig,
-    follow: FollowSkin,
+    threads: int,
 ) -> tuple[Float32[np.ndarray, "tracked 478 3"], Float[np.ndarray, "tracked 478"]]:
     """Points of the tracked frames and how much they count; what they come from, of long clips much, is given back."""
     faces = PosedFaces.of(fit, landmarks, pictures)
-    few = faces[spread_evenly(len(faces), config.texture_frames)]
-    followed = follow(faces, few).anchored(faces.landmarks)
+    texture = texture_of(faces[spread_evenly(len(faces), config.texture_frames)])
+    parts = [slice(first, first + FRAMES_AT_ONCE) for first in range(0, len(faces), FRAMES_AT_ONCE)]
+    with ThreadPoolExecutor(threads) as pool:
+        followed = FollowedPoints.concatenate(list(pool.map(lambda part: follow_skin(faces[part], texture), parts)))
+    followed = followed.anchored(faces.landmarks)
     return followed.points, followed.weights()
 
 
-def texture_of(advance: Advance, faces: PosedFaces) -> SkinTexture:
+def texture_of(faces: PosedFaces) -> SkinTexture:
     """What a person's skin looks like in the median of some frames."""
     return SkinTexture.of(list(faces.views()))
 
 
-def follow_skin(advance: Advance, faces: PosedFaces, texture: SkinTexture) -> FollowedPoints:
+def follow_skin(faces: PosedFaces, texture: SkinTexture) -> FollowedPoints:
     """Where the points of frames are by the skin as far as it tells, and else as detected.
 
     Args:
-        advance: told of every frame done.
         faces: the frames.
         texture: of the same person.
     """
@@ -229,7 +229,6 @@ def follow_skin(advance: Advance, faces: PosedFaces, texture: SkinTexture) -> Fo
         by_skin = sure[:, None] * (fitted + moved) + (1 - sure[:, None]) * np.nan_to_num(detected)
         points[row, :MESH_POINTS, :2] = np.where(np.isnan(detected), np.nan, by_skin)
         confidence[row, :MESH_POINTS] = sure
-        advance(1)
     return FollowedPoints(points, confidence)
 
 

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from tracking.background import BackgroundKind
 from tracking.cameras import rigid_inverse
@@ -33,9 +33,9 @@ from tracking.frame_flags import FrameFlag, why_left_out
 from tracking.frame_quality import quality_flags
 from tracking.frame_selection import NumberedShot
 from tracking.frames_in_order import FramesInOrder, NumberedFrames
+from tracking.over_frames import over_frames
 from tracking.photometric import refine_fit
 from tracking.piecewise import NewBar, PiecewiseStage
-from tracking.skin_motion import FollowedPoints, PosedFaces, follow_skin, texture_of
 from tracking.torso_flow import TorsoPicture, follow_torso
 from tracking.torso_motion import measured_torso_poses
 from tracking.track_config import TrackConfig
@@ -79,7 +79,7 @@ def make_clip(reader: VideoReader, workshop: Workshop, config: TrackConfig, new_
         cutting = CuttingOut(pictures, face, shot.start, workshop, config.segmentation, workers, new_bar)
         if workers.count > 1 and not workshop.is_kept("fit"):
             cutting.begin(beside)
-        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, workers, new_bar))
+        fit = workshop.once("fit", lambda: _fit(measured, crop, reader, config, workers.count, new_bar))
         if config.photometric.enabled:
             landmark_fit = fit
             fit = workshop.once(
@@ -138,22 +138,16 @@ def _require_face_in_crop(face: FaceTrack, crop: Crop, stated: str) -> None:
 
 
 def _fit(
-    face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, workers: Workers, new_bar: NewBar
+    face: FaceTrack, crop: Crop, reader: VideoReader, config: TrackConfig, threads: int, new_bar: NewBar
 ) -> HeadFit:
     source = reader.properties
     # A crop keeps the optical axis of the whole picture.
     x, y, _ = crop.to_image(np.array([source.width / 2, source.height / 2, 0.0]))
     how = FaceFitConfig(config.fit, config.skin, config.eyelids)
-
-    def follow(faces: PosedFaces, few: PosedFaces) -> FollowedPoints:
-        texture = workers.start(texture_of, few)()
-        parts = stretches(0, len(faces))
-        begun = [workers.start(follow_skin, faces[start:stop], texture) for start, stop in parts]
-        return FollowedPoints.concatenate([part() for part in begun])
-
     advance = new_bar("Fitting the head", frames_to_do(face, how))
+    # Threads, for the processes are busy cutting the person out, and the fit would wait for them.
     return fit_face(
-        face, crop.image_width, crop.image_height, how, (float(x), float(y)), follow=follow, advance=advance
+        face, crop.image_width, crop.image_height, how, (float(x), float(y)), threads=threads, advance=advance
     )
 
 
@@ -189,15 +183,9 @@ def _clip(
     """The clip's description, over all frames of the source."""
     source, count = reader.properties, len(survey.index.timestamps)
 
-    def over_source(values: Float[np.ndarray, "chosen *shape"]) -> Float[np.ndarray, "frames *shape"]:
-        everywhere = np.full((count, *values.shape[1:]), np.nan, values.dtype)
-        everywhere[shot.start : shot.stop] = values
-        return everywhere
+    def over_source(values: np.ndarray, missing: Any = np.nan) -> np.ndarray:
+        return over_frames(values, slice(shot.start, shot.stop), count, missing)
 
-    tracked = np.zeros(count, dtype=bool)
-    tracked[shot.start : shot.stop] = fit.tracked
-    flags = np.full(count, FrameFlag.OUTSIDE, dtype=np.uint16)
-    flags[shot.start : shot.stop] = why_left_out(face.found, face.tracked, fit.tracked)
     landmarks = np.where(fit.tracked[:, None, None], face.landmarks[..., :2], np.nan).astype(np.float32)
     return TrackedClip(
         root=workshop.clip,
@@ -211,7 +199,7 @@ def _clip(
         ),
         intrinsics=fit.intrinsics,
         track=HeadTrack(
-            tracked=tracked,
+            tracked=over_source(fit.tracked, False),
             presentation_timestamps=survey.index.timestamps,
             camera_to_head=over_source(fit.camera_to_head),
             camera_to_torso=np.full((count, 4, 4), np.nan),
@@ -220,7 +208,7 @@ def _clip(
             landmarks=over_source(landmarks),
             reprojection_error=over_source(fit.reprojection_error),
             expression_names=fit.expression_names,
-            flags=flags,
+            flags=over_source(why_left_out(face.found, face.tracked, fit.tracked), FrameFlag.OUTSIDE),
         ),
         background_kind=background_kind,
     )

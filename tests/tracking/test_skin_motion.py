@@ -24,10 +24,6 @@ TOLD = 0.7
 """What the detector tells of a nod."""
 
 
-def untold(frames: int) -> None:
-    """Progress that nobody asks for."""
-
-
 ALONE = FaceFitConfig(skin=SkinMotionConfig(rounds=0))
 
 
@@ -137,15 +133,15 @@ def test_a_frame_of_which_the_skin_tells_nothing_is_left_to_the_landmarks(face: 
 
 
 def test_frames_are_followed_alike_in_one_go_and_in_pieces(posed: PosedFaces) -> None:
-    texture = texture_of(untold, posed)
-    pieces = [follow_skin(untold, posed[part], texture) for part in (slice(0, 7), slice(7, None))]
-    joined, whole = FollowedPoints.concatenate(pieces), follow_skin(untold, posed, texture)
+    texture = texture_of(posed)
+    pieces = [follow_skin(posed[part], texture) for part in (slice(0, 7), slice(7, None))]
+    joined, whole = FollowedPoints.concatenate(pieces), follow_skin(posed, texture)
     np.testing.assert_array_equal(joined.points, whole.points)
     np.testing.assert_array_equal(joined.confidence, whole.confidence)
 
 
 def test_outline_eyes_lips_and_depths_stay_as_they_were_detected(posed: PosedFaces) -> None:
-    followed = follow_skin(untold, posed, texture_of(untold, posed)).points
+    followed = follow_skin(posed, texture_of(posed)).points
     kept = [*FACE_OVAL, *FEATURES, *range(MESH_POINTS, 478)]
     np.testing.assert_array_equal(followed[:, kept], posed.landmarks[:, kept])
     np.testing.assert_array_equal(followed[..., 2], posed.landmarks[..., 2])
@@ -155,7 +151,7 @@ def test_outline_eyes_lips_and_depths_stay_as_they_were_detected(posed: PosedFac
 def test_points_that_the_detector_lacks_stay_missing(posed: PosedFaces) -> None:
     partial = posed.landmarks.copy()
     partial[:, 4] = np.nan
-    followed = follow_skin(untold, replace(posed, landmarks=partial), texture_of(untold, posed)).points
+    followed = follow_skin(replace(posed, landmarks=partial), texture_of(posed)).points
     assert np.isnan(followed[:, 4]).all()
     assert np.isfinite(np.delete(followed, 4, axis=1)).all()
 
@@ -174,7 +170,7 @@ def test_a_hidden_half_of_the_face_is_left_to_the_landmarks(model: HeadModel) ->
     view = PosedFaces(
         skin_picture(image, landmarks[0])[None], landmarks, turned[None, :MESH_POINTS].astype(np.float32), CAMERA
     )
-    moved = np.abs(follow_skin(untold, view, texture).points - landmarks)[0, :, :2].max(1)
+    moved = np.abs(follow_skin(view, texture).points - landmarks)[0, :, :2].max(1)
     hidden, seen = (far, near) if turned[far, 2] < turned[near, 2] else (near, far)
     assert moved[hidden] == 0
     assert moved[seen] > 1
@@ -206,7 +202,7 @@ def test_a_pose_lays_out_the_same_skin_from_every_side(model: HeadModel) -> None
 
 
 def test_points_move_with_the_skin_and_are_in_the_mean_where_they_were_detected(posed: PosedFaces) -> None:
-    followed = follow_skin(untold, posed, texture_of(untold, posed))
+    followed = follow_skin(posed, texture_of(posed))
     anchored = followed.anchored(posed.landmarks)
     seen = followed.confidence.min(0) > 0.9
     turns = np.stack([to_skin_picture(face)[:, :2] for face in posed.landmarks])
@@ -220,9 +216,9 @@ def test_points_move_with_the_skin_and_are_in_the_mean_where_they_were_detected(
 
 def test_a_face_that_never_looks_this_way_has_no_texture_and_tells_nothing(posed: PosedFaces) -> None:
     away = replace(posed, in_camera=posed.in_camera * np.array([-1, 1, 1], np.float32))
-    texture = texture_of(untold, away)
+    texture = texture_of(away)
     assert not texture.known.any()
-    followed = follow_skin(untold, away, texture)
+    followed = follow_skin(away, texture)
     assert not followed.confidence.any()
     np.testing.assert_array_equal(followed.points, posed.landmarks)
     np.testing.assert_array_equal(followed.weights(), 1)
