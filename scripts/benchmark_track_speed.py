@@ -2,11 +2,11 @@
 
     python scripts/benchmark_track_speed.py VIDEO ... [--long-frames 1500]
 
-Every video is tracked by a process of its own, from the file to the whole clip, everything included: starting Python,
-loading models, decoding, fitting, writing. Stages are timed by when they begin; what runs beside another stage counts
-to that one. Memory is that of all processes together, looked at five times a second: proportional set size, in which
-what processes share counts once. With `--long-frames` the first video is also tracked as a long 1080p one, played to
-and fro.
+Every video is tracked by a process of its own, from the file to the whole clip and its report, everything included:
+starting Python, loading models, decoding, fitting, writing. Stages are timed by when they begin; what runs beside
+another stage counts to that one. Memory is that of all processes together, looked at five times a second: proportional
+set size, in which what processes share counts once. With `--long-frames` the first video is also tracked as a long
+1080p one, played to and fro.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from tracking.clip import TrackedClip
+from tracking.report import write_report
 from tracking.track_config import TrackConfig
 from tracking.tracking_stages import make_clip
 from tracking.video import VideoReader
@@ -112,6 +113,8 @@ def track_one(video: Path, clip: Path, config: TrackConfig) -> None:
 
     with open_workshop(clip, work_identity(video, config.identity())) as workshop:
         make_clip(VideoReader(video), workshop, config, new_bar)
+    new_bar("Writing the report", None)
+    write_report(TrackedClip.load(clip))
     begins.append(("", time.perf_counter()))
     for (name, begin), (_, end) in pairwise(begins):
         sys.stdout.write(f"{name}\t{end - begin}\n")

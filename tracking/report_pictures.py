@@ -61,10 +61,12 @@ def frame_pictures(clip: TrackedClip, frame: int) -> FramePictures:
     near = image[top : top + side, left : left + side]
     moved = replace(face, points=face.points - [left, top], axes=face.axes - [left, top])
     drawn = draw_tracking(near, moved, clip.track.landmarks[frame] - [left, top])
+    small = shrink(image, STRIP_SIZE)
+    small_matte = np.asarray(cv2.resize(matte, small.shape[1::-1], interpolation=cv2.INTER_AREA))
     return FramePictures(
         frame,
         data_address(shrink(drawn, CONTACT_SIZE)),
-        data_address(shrink(over_green(image, matte), STRIP_SIZE)),
+        data_address(over_green(small, small_matte)),
         data_address(shrink(paint_labels(clip.labels(frame)), STRIP_SIZE)),
     )
 
