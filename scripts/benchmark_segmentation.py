@@ -110,7 +110,7 @@ def measure_clip(clip: Frames) -> dict[str, Any]:
             "segmenting": round(1000 * (segmented - learned) / len(clip.frames), 1),
         },
         "flow-warped difference of neighbouring mattes at the edge": flicker(
-            clip.frames, found, [raw.segment(frame.image) for frame in clip.frames]
+            clip.frames, found, [np.mean(raw.masks(frame.image), axis=0, dtype=np.float32) for frame in clip.frames]
         ),
         "share of pixels whose label changes along the flow": label_flicker(clip.frames, found),
         "background": {

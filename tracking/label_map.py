@@ -14,7 +14,7 @@ EAR_TOP, EARLOBE = -0.2, 0.3
 """How far down, in face heights from the point between the ears, an ear reaches."""
 JAW = 0.45
 """How far down the sides of the face reach before the neck begins, in face heights."""
-CHEEK_WIDTH = 0.02
+CHEEK_WIDTH = 0.01
 """How far the cheeks reach beyond the landmarks' outline, in face heights."""
 EYE_LINE = -0.1
 """How far down a fringe may reach, in face heights."""

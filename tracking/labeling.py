@@ -5,7 +5,8 @@ Landmarks outline the face; colour and place tell hair, neck and clothes apart.
 Colours are learned per clip: a histogram for each part, and a map of where, relative to the head, that part is found.
 Both start from a rough anatomy and are refined by expectation maximisation over frames spread over the clip. In each
 frame they are then met by the colours that the parts have nearby, for light differs from one side of a face to the
-other, and by what the surrounding pixels seem to show: a strand as light as skin is hair among hair.
+other, by how rough the picture is, and by what the surrounding pixels seem to show: a strand as light as skin is hair
+among hair.
 """
 
 from collections.abc import Sequence
@@ -23,18 +24,25 @@ from tracking.part_colors import color_bins, local_likelihoods, part_histograms
 from tracking.part_places import (
     CLOTHES,
     HAIR,
+    NECK,
     PARTS,
+    SKIN,
     PlaceMap,
     Posterior,
     average_places,
     rough_anatomy,
     sample_places,
 )
+from tracking.part_texture import evidence_against_skin
 
 COMMON_COLOR = 0.001
 """What may be clothes and has a colour that hair has this often counts half as clothes: long hair lies on them."""
 STRAY_HAIR = 0.01
 """How much is left of the likelihood that hair is hair which does not hang together with the head's."""
+
+
+SEED_CAUTION = 4.0
+"""How much more than its evidence says texture decides whether what is above the face is hair to learn from."""
 
 
 @dataclass
@@ -47,6 +55,8 @@ class LabelingConfig:
     """Exponent of the colour likelihood: neighbouring pixels are not independent witnesses."""
     learned_place: float = 0.5
     """How much the learned place maps, rather than the rough anatomy, count in the end."""
+    texture_trust: float = 0.8
+    """How much the evidence of texture counts, which says what is no skin."""
     local_rounds: int = 1
     """Passes in which a frame's own colours around each pixel are heard."""
     local_share: float = 0.5
@@ -68,14 +78,18 @@ class LabelSample:
     image: UInt8[np.ndarray, "height width 3"]
     matte: Float32[np.ndarray, "height width"]
     landmarks: Float[np.ndarray, "478 3"]
+    roughness: Float32[np.ndarray, "height width"]
+    """`tracking.part_texture.roughness`."""
 
 
 @dataclass(frozen=True)
 class PartModel:
-    """The colours and the places of one clip's parts."""
+    """The colours, texture and places of one clip's parts."""
 
     histograms: Float32[np.ndarray, "parts bins"]
     """Likelihood of every colour bin."""
+    skin_roughness: float
+    """Of the cheeks, in the median."""
     places: PlaceMap
     """How likely a pixel of the person shows each part, by its place relative to the head."""
     config: LabelingConfig
@@ -97,6 +111,8 @@ class PartModel:
         head = HeadFrame.of(sample.landmarks)
         lab = np.asarray(cv2.cvtColor(sample.image, cv2.COLOR_RGB2LAB))
         prior = sample_places(self.places, head, sample.image.shape[1], sample.image.shape[0])
+        evidence = evidence_against_skin(sample.roughness - self.skin_roughness)
+        prior[..., [SKIN, NECK]] *= cv2.exp(-self.config.texture_trust * evidence)[..., None]
         over_clip = np.take(self._likelihood_of_bin, color_bins(lab), axis=0)
         posterior = _normalized(prior * cv2.pow(over_clip, self.config.color_trust))
         sure = (sample.matte > 0.9).astype(np.float32)[..., None]
@@ -130,19 +146,23 @@ def learn_parts(samples: Sequence[LabelSample], config: LabelingConfig) -> PartM
     anatomy = rough_anatomy()
     heads = [HeadFrame.of(sample.landmarks) for sample in samples]
     seeds = [_seed_weights(sample) for sample in samples]
+    skin_roughness = _skin_roughness(samples, seeds)
+    for sample, seed in zip(samples, seeds, strict=True):
+        evidence = evidence_against_skin(sample.roughness - skin_roughness)
+        seed[..., HAIR] *= 1 / (1 + np.exp(-SEED_CAUTION * evidence))
     below = [_below_chin(sample) for sample in samples]
     colors = [np.asarray(cv2.cvtColor(sample.image, cv2.COLOR_RGB2LAB)) for sample in samples]
     histograms = part_histograms(colors, seeds, below)
     for lab, seed in zip(colors, seeds, strict=True):
         seed[..., CLOTHES] *= 1 / (1 + histograms[HAIR][color_bins(lab)] / COMMON_COLOR)
-    model = PartModel(part_histograms(colors, seeds, below), anatomy, config)
+    model = PartModel(part_histograms(colors, seeds, below), skin_roughness, anatomy, config)
     for _ in range(config.rounds):
         posteriors = [model.rough_posterior(sample) * (sample.matte > 0.9)[..., None] for sample in samples]
         learned = average_places(heads, posteriors)
         places = (1 - config.learned_place) * anatomy + config.learned_place * anatomy**0.3 * learned
         places /= places.sum(axis=-1, keepdims=True)
         mixed = [0.5 * seed + posterior**2 for seed, posterior in zip(seeds, posteriors, strict=True)]
-        model = PartModel(part_histograms(colors, mixed, below), places.astype(np.float32), config)
+        model = PartModel(part_histograms(colors, mixed, below), skin_roughness, places.astype(np.float32), config)
     return model
 
 
@@ -150,6 +170,12 @@ def _normalized(posterior: Posterior) -> Posterior:
     posterior = np.maximum(posterior, np.float32(1e-9))
     # The sum in every channel: OpenCV divides pictures of one shape by each other much faster than numpy these.
     return np.asarray(cv2.divide(posterior, cv2.transform(posterior, np.ones((len(PARTS),) * 2, np.float32))))
+
+
+def _skin_roughness(samples: Sequence[LabelSample], seeds: Sequence[Posterior]) -> float:
+    """The median over the cheeks of all frames."""
+    cheeks = [sample.roughness[seed[..., SKIN] > 0] for sample, seed in zip(samples, seeds, strict=True)]
+    return float(np.median(np.concatenate(cheeks))) if any(len(pixels) for pixels in cheeks) else 0.0
 
 
 def _below_chin(sample: LabelSample) -> Float32[np.ndarray, "height width"]:

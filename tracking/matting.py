@@ -9,12 +9,16 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
 
-from tracking.background import BackgroundPlate
+from tracking.background import MOVING_SPREAD, BackgroundPlate
 from tracking.guided_filter import GuidedFilter
 from tracking.mediapipe_models import load_solutions, start_quietly
 
 WORKING_SIZE = 256
 """Longer side, in pixels, of the pictures in which person and background are told apart; edges are full size."""
+SUREST = 0.001
+"""How close to 0 and 1 a model's word is believed."""
+WEIGHTS = (0.25, 0.25, 0.5)
+"""Of the model for square pictures, the same of the mirrored picture, and the model for wide ones."""
 WIDE_REACH = 8
 """Windows that reach so many pixels are wide."""
 COLOR_NOISE = 0.03
@@ -31,7 +35,10 @@ class PersonSegmenter(Protocol):
 
 
 class MediaPipeSegmenter:
-    """The mean of MediaPipe's two bundled segmentation models, which rarely make the same mistake."""
+    """What MediaPipe's two bundled segmentation models agree on, which rarely make the same mistake.
+
+    The one that sees more pixels is asked about the mirrored picture, too.
+    """
 
     def __init__(self) -> None:
         solution = load_solutions().selfie_segmentation.SelfieSegmentation
@@ -39,9 +46,25 @@ class MediaPipeSegmenter:
             start_quietly(lambda selection=selection: solution(model_selection=selection)) for selection in (0, 1)
         ]
 
+    def masks(self, image: UInt8[np.ndarray, "height width 3"]) -> list[Float32[np.ndarray, "height width"]]:
+        """What each of the models says of an RGB image."""
+        return [np.asarray(model.process(image).segmentation_mask) for model in self._models]
+
     def segment(self, image: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "height width"]:
-        masks = [model.process(image).segmentation_mask for model in self._models]
-        return np.mean(masks, axis=0, dtype=np.float32)
+        square, landscape = self.masks(image)
+        mirrored = self._models[0].process(np.ascontiguousarray(image[:, ::-1])).segmentation_mask
+        return agreed([square, np.asarray(mirrored)[:, ::-1], landscape], WEIGHTS)
+
+
+def agreed(
+    masks: Sequence[Float32[np.ndarray, "height width"]], weights: Sequence[float]
+) -> Float32[np.ndarray, "height width"]:
+    """The weighted mean of the log odds: a mask that is in doubt leaves it to the others."""
+    odds = np.zeros(masks[0].shape, np.float32)
+    for mask, weight in zip(masks, weights, strict=True):
+        likely = np.clip(mask, SUREST, 1 - SUREST)
+        odds += weight * np.log(likely / (1 - likely))
+    return 1 / (1 + np.exp(-odds))
 
 
 @cache
@@ -62,6 +85,8 @@ class MatteConfig:
     """Variance, for colours in [0, 1], below which the guided filter takes the picture for flat."""
     color_trust: float = 0.5
     """How much colour, rather than the first guess, decides about undecided pixels."""
+    plate_trust: float = 0.9
+    """The same where the scene was seen without the person and does not move."""
     black_point: float = 0.1
     """What is below becomes 0."""
     white_point: float = 0.88
@@ -97,9 +122,10 @@ def refine_matte(
     undecided = np.minimum(cv2.blur(8 * guess * (1 - guess), (2 * radius + 1, 2 * radius + 1)), 1)
     where = undecided > 0.01
     reach = max(2, round(config.color_reach * face_height * scale))
-    by_color = _decide_by_color(colors, guess, where, reach, plate)
+    by_color, plate_stands = _decide_by_color(colors, guess, where, reach, plate)
+    trust = np.where(plate_stands, config.plate_trust, config.color_trust).astype(np.float32)
     decided = guess.copy()
-    decided[where] += config.color_trust * undecided[where] * (by_color - guess[where])
+    decided[where] += trust * undecided[where] * (by_color - guess[where])
     edges = GuidedFilter(colors, radius, config.edge_smoothness)
     matte = edges.smooth_at(decided, image)
     matte = np.clip((matte - config.black_point) / (config.white_point - config.black_point), 0, 1)
@@ -136,10 +162,13 @@ def _decide_by_color(
     where: Bool[np.ndarray, "height width"],
     reach: int,
     plate: BackgroundPlate | None,
-) -> Float32[np.ndarray, "pixels"]:
+) -> tuple[Float32[np.ndarray, "pixels"], Bool[np.ndarray, "pixels"]]:
     """Which of the sure colours around, the person's or the background's, each chosen pixel is more alike.
 
     The background's colours are those nearby in this frame and, where the plate knows it, that of this very place.
+
+    Returns:
+        How likely each pixel shows the person, and whether the plate is sure of what is behind it.
     """
     # In a wide window the colours around a pixel are much the same as around its neighbour: half the size will do.
     height, width = where.shape
@@ -152,9 +181,11 @@ def _decide_by_color(
     window = 2 * max(1, reach // shrunk) + 1
     person, person_known = _log_likelihood(planes, guess > 0.95, chosen, places, window)
     scene, scene_known = _log_likelihood(planes, guess < 0.05, chosen, places, window)
+    plate_stands = np.zeros(len(chosen), bool)
     if plate is not None:
         spread = cv2.resize(plate.spread, (width, height), interpolation=cv2.INTER_NEAREST)[where]
         known = np.isfinite(spread)
+        plate_stands = spread < MOVING_SPREAD
         variance = np.where(known, spread, 1.0) ** 2 + PLATE_NOISE**2
         scenery = cv2.resize(plate.image, (width, height), interpolation=cv2.INTER_AREA)[where].astype(np.float32) / 255
         difference = chosen - scenery
@@ -162,7 +193,8 @@ def _decide_by_color(
         scene = np.where(scene_known & known, np.logaddexp(scene, same_place), np.where(known, same_place, scene))
         scene_known = scene_known | known
     likelihood = 1 / (1 + np.exp(np.clip(scene - person, -20, 20)))
-    return np.where(person_known & scene_known, likelihood, guess[rows, columns]).astype(np.float32)
+    decided = np.where(person_known & scene_known, likelihood, guess[rows, columns]).astype(np.float32)
+    return decided, plate_stands
 
 
 def _log_likelihood(

@@ -21,6 +21,7 @@ from tracking.labeling import LabelingConfig, LabelSample, PartModel, learn_part
 from tracking.matting import WORKING_SIZE, MatteConfig, PersonSegmenter, fit_within, refine_matte, shared_segmenter
 from tracking.motion_blend import MotionBlend, Neighbor, blend
 from tracking.part_places import Posterior
+from tracking.part_texture import roughness
 from tracking.spread_evenly import spread_evenly
 from tracking.torso_flow import TorsoPicture
 
@@ -192,4 +193,5 @@ def shrink_sample(frame: PortraitFrame, matte: Float32[np.ndarray, "height width
         image=cv2.resize(frame.image, small, interpolation=cv2.INTER_AREA),
         matte=cv2.resize(matte, small, interpolation=cv2.INTER_AREA),
         landmarks=frame.landmarks * np.array([small[0] / width, small[1] / height, small[0] / width]),
+        roughness=roughness(frame.image, frame.landmarks, small),
     )

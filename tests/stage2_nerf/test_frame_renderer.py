@@ -329,9 +329,10 @@ def test_a_timelines_cross_fade_has_no_flash(renderer, frames) -> None:
     shown = pictures[[0, round(1.5 * rate), -1]]
     whole = np.abs(np.diff(shown, axis=0)).max(axis=(1, 2, 3))
     assert whole.min() > 30
-    # A look of one region is mixed in colour and in reach, so a fade to it is up to twice as fast at its other end.
+    # A look of one region is mixed in colour and in reach, so a fade to it is up to twice as fast at its other end, and
+    # some more where the two looks lie on either side of the original. A jump would be all of the way, or half.
     even = 1 / (fade * rate)
-    assert changes.max() <= 2 * even * whole.max() + 2
+    assert changes.max() <= 3 * even * whole.max()
     means, ways = (np.abs(np.diff(some, axis=0)).mean(axis=(1, 2, 3)) for some in (pictures, shown))
     assert means.max() <= 2 * even * ways.max()
     still = np.abs(moments[:-1] + 0.5 / rate - np.array([[1.0], [2.0]])).min(axis=0) > fade / 2 + 1 / rate

@@ -1,6 +1,7 @@
 """Mattes, labels and backgrounds, on pictures whose truth is known."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,17 +9,19 @@ import numpy as np
 import pytest
 from jaxtyping import Float, Float32, UInt8
 
+from tracking.background import BackgroundPlate
 from tracking.face_regions import FACE_OVAL, LEFT_EYE, HeadFrame, inside, paint_face
 from tracking.guided_filter import GuidedFilter
 from tracking.hair_shape import stray_hair
 from tracking.head_model import HeadModel
 from tracking.label_map import label_pixels
 from tracking.labeling import LabelingConfig, LabelSample, learn_parts
-from tracking.matting import MatteConfig, refine_matte
+from tracking.matting import MatteConfig, agreed, refine_matte
 from tracking.mediapipe_detector import MediaPipeDetector
 from tracking.motion_blend import MotionBlend, blend
 from tracking.part_colors import local_likelihoods
 from tracking.part_places import CLOTHES, HAIR, SKIN
+from tracking.part_texture import FEATURE_MARGIN, roughness
 from tracking.regions import Label
 from tracking.segmentation import PortraitFrame, PortraitSegmenter
 from tracking.spread_evenly import spread_evenly
@@ -52,6 +55,13 @@ def drawn_portrait(
     matte = (image != np.array(WALL, np.uint8)).any(axis=-1).astype(np.float32)
     noise = np.random.default_rng(round(x)).normal(0, 3, image.shape)
     return (image + noise).clip(0, 255).astype(np.uint8), matte, landmarks
+
+
+def sampled(
+    image: UInt8[np.ndarray, "h w 3"], matte: Float32[np.ndarray, "h w"], landmarks: Float[np.ndarray, "478 3"]
+) -> LabelSample:
+    """A picture to tell parts apart in, at its own size."""
+    return LabelSample(image, matte, landmarks, roughness(image, landmarks, image.shape[1::-1]))
 
 
 def test_landmarks_label_what_they_outline() -> None:
@@ -100,9 +110,9 @@ def test_head_coordinates_move_turn_and_grow_with_the_head() -> None:
 
 def test_drawn_parts_are_told_apart() -> None:
     portraits = [drawn_portrait(x) for x in (70, 76, 82, 88)]
-    model = learn_parts([LabelSample(*portrait) for portrait in portraits], LabelingConfig())
+    model = learn_parts([sampled(*portrait) for portrait in portraits], LabelingConfig())
     for image, matte, landmarks in portraits:
-        labels = label_pixels(model.posterior(LabelSample(image, matte, landmarks)), matte, landmarks)
+        labels = label_pixels(model.posterior(sampled(image, matte, landmarks)), matte, landmarks)
         np.testing.assert_array_equal(labels == Label.BACKGROUND, matte == 0)
         nearest = np.argmin(
             [np.abs(image - np.array(color, float)).sum(-1) for color in (SKIN_COLOR, HAIR_COLOR, SHIRT)], axis=0
@@ -113,6 +123,35 @@ def test_drawn_parts_are_told_apart() -> None:
             assert (labels[here] == label).mean() > 0.95, label
         neck = outside & (nearest == 0) & (np.arange(HEIGHT)[:, None] > 112)
         assert (labels[neck] == Label.NECK).mean() > 0.9
+
+
+def test_what_is_rougher_than_skin_is_less_likely_skin_whatever_its_color() -> None:
+    sample = sampled(*drawn_portrait())
+
+    def odds(config: LabelingConfig, rougher: float) -> float:
+        model = learn_parts([sample], config)
+        posterior = model.rough_posterior(replace(sample, roughness=sample.roughness + np.float32(rougher)))
+        fringe = inside(sample.landmarks, FACE_OVAL, WIDTH, HEIGHT) & (np.arange(HEIGHT)[:, None] < 58)
+        return float(np.median(np.log(posterior[fringe, HAIR] / posterior[fringe, SKIN])))
+
+    trusting, deaf = LabelingConfig(neighbor_rounds=0), LabelingConfig(neighbor_rounds=0, texture_trust=0)
+    assert odds(trusting, 1.0) > odds(trusting, 0.0) + 0.8
+    assert odds(deaf, 1.0) == odds(deaf, 0.0)
+
+
+def test_roughness_is_the_logarithm_of_contrast_and_leaves_features_out() -> None:
+    landmarks = drawn_landmarks()
+    noise = np.random.default_rng(8).normal(0, 1, (HEIGHT, WIDTH, 1)).repeat(3, axis=2)
+
+    def rough(contrast: float) -> Float32[np.ndarray, "h w"]:
+        return roughness((128 + contrast * noise).astype(np.uint8), landmarks, (WIDTH, HEIGHT))
+
+    np.testing.assert_allclose(np.median(rough(32) - rough(8)), np.log(4), atol=0.05)
+    lined = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    lined[paint_face(landmarks, WIDTH, HEIGHT) == Label.BROWS] = 0
+    flat = roughness(np.full_like(lined, 128), landmarks, (WIDTH, HEIGHT))
+    np.testing.assert_allclose(roughness(lined, landmarks, (WIDTH, HEIGHT)), flat, atol=1e-3)
+    assert FEATURE_MARGIN * HeadFrame.of(landmarks).face_height > 1, "else there was nothing to leave out"
 
 
 def test_hair_hangs_together() -> None:
@@ -151,8 +190,8 @@ def test_soft_edge_belongs_to_what_it_is_the_edge_of() -> None:
     image, matte, landmarks = drawn_portrait()
     soft = cv2.GaussianBlur(matte, (7, 7), 0)
     blurred = cv2.GaussianBlur(image, (7, 7), 0)
-    model = learn_parts([LabelSample(image, matte, landmarks)], LabelingConfig())
-    labels = label_pixels(model.posterior(LabelSample(blurred, soft, landmarks)), soft, landmarks)
+    model = learn_parts([sampled(image, matte, landmarks)], LabelingConfig())
+    labels = label_pixels(model.posterior(sampled(blurred, soft, landmarks)), soft, landmarks)
     crown = (soft > 0) & (soft < 0.9) & (np.arange(HEIGHT)[:, None] < 60)
     assert crown.sum() > 100
     assert (labels[crown] == Label.HAIR).mean() > 0.98
@@ -184,6 +223,34 @@ def test_matte_snaps_to_the_persons_edge_and_leaves_others_out(offset: int) -> N
     matte = refine_matte(image, guess, face, HeadFrame.of(landmarks).face_height, MatteConfig())
     assert matte[15:45, :24].max() == 0
     assert np.abs(matte - truth).mean() < 0.4 * np.abs(np.roll(truth, offset, axis=1) - truth).mean()
+
+
+def test_who_is_in_doubt_leaves_it_to_the_others() -> None:
+    sure, doubtful = np.array([[0.99, 0.01]], np.float32), np.full((1, 2), 0.5, np.float32)
+    assert (np.abs(agreed([sure, doubtful], (0.5, 0.5)) - 0.5) > 0.4).all()
+    np.testing.assert_allclose(agreed([sure, 1 - sure], (0.5, 0.5)), 0.5, atol=1e-6)
+    np.testing.assert_allclose(agreed([sure], (1.0,)), sure, atol=1e-6)
+
+
+def test_what_the_scene_shows_without_the_person_is_not_the_persons() -> None:
+    image, truth, landmarks = drawn_portrait()
+    guess = cv2.GaussianBlur(truth, (5, 5), 0)
+    # A post of the shirt's own colour above the shoulder, which the guess more or less takes for the person.
+    post = np.zeros(truth.shape, bool)
+    post[104:142, 112:120] = True
+    post &= truth == 0
+    image[post] = SHIRT
+    guess[post] = 0.8
+    face = inside(landmarks, FACE_OVAL, WIDTH, HEIGHT)
+    scene = np.full_like(image, WALL)
+    scene[post] = SHIRT
+
+    def matte(spread: float) -> float:
+        plate = BackgroundPlate(scene, np.full(truth.shape, spread, np.float32))
+        refined = refine_matte(image, guess, face, HeadFrame.of(landmarks).face_height, MatteConfig(), plate)
+        return float(refined[post].mean())
+
+    assert matte(0.01) < matte(0.3) - 0.3
 
 
 def steadied(
