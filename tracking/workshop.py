@@ -1,7 +1,7 @@
 """Where a clip is made: a hidden folder beside it, which an interrupted command leaves and the next one goes on with.
 
     .clip.tracking/
-        made_from.json    what identifies the work: the video file, the options, the versions
+        made_from.json    what identifies the work: the video file, the options, the code
         stages/           results of finished stages and stretches of frames, one file each
         new/              the clip so far
         lock              held by the command that works here
@@ -11,6 +11,7 @@ to the folder.
 """
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -19,11 +20,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tracking.clip import FORMAT_VERSION
 from tracking.errors import ResumableError, UserError, writing_failed
 
 logger = logging.getLogger(__name__)
@@ -79,16 +78,21 @@ def write_stage(path: Path, result: Any) -> None:
     partial.replace(path)
 
 
+def code_mark(folder: Path) -> str:
+    """What stands for the text of a folder's modules: what other code has begun may mean something else to this one."""
+    text = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+    return hashlib.sha256(text).hexdigest()
+
+
 def work_identity(video: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """What must be equal for work to go on: the file, the options that the result depends on, the versions."""
+    """What must be equal for work to go on: the file, the options that the result depends on, the code."""
     facts = video.stat()
     return {
         "video": str(video.resolve()),
         "size": facts.st_size,
         "modified": facts.st_mtime_ns,
         "options": json.loads(json.dumps(options, default=str)),
-        "version": version("portrait-edit"),
-        "clip_format": FORMAT_VERSION,
+        "code": code_mark(Path(__file__).parent),
     }
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+import tracking
 from tracking.clip import write_png
 from tracking.errors import ResumableError, UserError
 from tracking.workers import Workers
-from tracking.workshop import open_workshop, work_identity
+from tracking.workshop import code_mark, open_workshop, work_identity
 
 LETTERS = """
 import os
@@ -112,6 +113,16 @@ def test_identity_tells_a_changed_file(tmp_path: Path) -> None:
     assert work_identity(video, {"size": 256}) != before
     os.utime(video, ns=(0, before["modified"] + 1))
     assert work_identity(video, {"size": 512}) != before
+
+
+def test_identity_tells_other_code(tmp_path: Path) -> None:
+    (tmp_path / "stage.py").write_text("ANSWER = 42")
+    before = code_mark(tmp_path)
+    (tmp_path / "notes.txt").write_text("no code")
+    assert code_mark(tmp_path) == before
+    (tmp_path / "stage.py").write_text("ANSWER = 43")
+    assert code_mark(tmp_path) != before
+    assert work_identity(tmp_path / "stage.py", {})["code"] == code_mark(Path(tracking.__file__).parent)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
