@@ -25,6 +25,7 @@ from tracking.face_linking import FaceTrack, link_longest_face
 from tracking.face_pictures import pictured
 from tracking.landmarks import DetectedFace
 from tracking.skin_pictures import SKIN_PIXELS
+from tracking.workshop import code_mark
 
 FRAME_RATE = 25.0
 
@@ -74,15 +75,9 @@ IDENTITY_MODES, IDENTITY_SPREAD = 60, 0.7
 """Modes that people differ in, and how much, in standard deviations of ICT-FaceKit's own people."""
 
 
-def _text_key(folder: Path, patterns: tuple[str, ...]) -> str:
-    """What stands for the text of some files."""
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
-
-
 DETECTOR_CODE = ("choose_detector.py", "face_[ls]*.py", "face_mesh_model.py", "landmarks.py", "mediapipe*.py")
-RENDERING_KEY = _text_key(Path(__file__).parent, ("synthetic_[!s]*.py", "synthetic_skin.py"))
-DETECTOR_KEY = _text_key(Path(tracking.__path__[0]), DETECTOR_CODE)
+RENDERING_KEY = code_mark(Path(__file__).parent, ("synthetic_[!s]*.py", "synthetic_skin.py"))[:10]
+DETECTOR_KEY = code_mark(Path(tracking.__path__[0]), DETECTOR_CODE)[:10]
 """What stands for the code that makes frames, and the code that makes detections: the cache goes by them."""
 
 

@@ -78,10 +78,15 @@ def write_stage(path: Path, result: Any) -> None:
     partial.replace(path)
 
 
-def code_mark(folder: Path) -> str:
-    """What stands for the text of a folder's modules: what other code has begun may mean something else to this one."""
-    text = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
-    return hashlib.sha256(text).hexdigest()
+def code_mark(folder: Path, patterns: tuple[str, ...] = ("*.py",)) -> str:
+    """What stands for the text of a folder's modules: what other code has begun may mean something else to this one.
+
+    Args:
+        folder: where they are.
+        patterns: of the names of those that matter.
+    """
+    paths = {path for pattern in patterns for path in folder.glob(pattern)}
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def work_identity(video: Path, options: dict[str, Any]) -> dict[str, Any]:
