@@ -13,7 +13,15 @@ from tracking.face_regions import FACE_OVAL
 from tracking.fitting import HeadFit
 from tracking.head_model import HeadModel
 from tracking.rasterize import rasterize
-from tracking.skin_motion import FEATURES, FollowedPoints, PosedFaces, SkinMotionConfig, follow_skin, texture_of
+from tracking.skin_motion import (
+    FEATURES,
+    SLOW_TRUST,
+    FollowedPoints,
+    PosedFaces,
+    SkinMotionConfig,
+    follow_skin,
+    texture_of,
+)
 from tracking.skin_pictures import skin_picture, to_skin_picture
 from tracking.skin_texture import SIZE, SkinLayout, SkinTexture, lay_out
 from tracking.surface_samples import MESH_POINTS
@@ -212,6 +220,22 @@ def test_points_move_with_the_skin_and_are_in_the_mean_where_they_were_detected(
     shift = ((anchored.points - followed.points)[:, seen, :2]) @ turns.swapaxes(1, 2)
     np.testing.assert_allclose(shift, np.broadcast_to(shift.mean(0), shift.shape), atol=0.15)
     assert anchored.anchored(posed.landmarks).points == pytest.approx(anchored.points, abs=0.15, nan_ok=True)
+
+
+def test_a_lasting_difference_from_the_detector_is_believed_in_part_and_a_passing_one_nearly_in_full(
+    posed: PosedFaces,
+) -> None:
+    count = 48
+    detected = np.repeat(posed.landmarks[:1], count, 0)
+    wave = np.where(np.arange(count) % 2 == 0, 2.0, -2.0).astype(np.float32)
+    for ways, believed in ((np.full(count, 2, np.float32), SLOW_TRUST), (wave, 1.0)):
+        points = detected.copy()
+        points[..., 0] += ways[:, None]
+        turns = np.repeat(to_skin_picture(detected[0])[None, :, :2], count, 0).astype(np.float32)
+        followed = FollowedPoints(points, np.ones(points.shape[:2], np.float32), turns)
+        moved = (followed.doubted_where_slow(detected).points - detected)[10:-10]
+        np.testing.assert_allclose(moved[..., 0], believed * np.repeat(ways[10:-10, None], 478, 1), atol=0.02)
+        np.testing.assert_allclose(moved[..., 1:], 0, atol=0.02)
 
 
 def test_a_face_that_never_looks_this_way_has_no_texture_and_tells_nothing(posed: PosedFaces) -> None:
