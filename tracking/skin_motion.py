@@ -62,10 +62,10 @@ LEAST_CONFIDENCE = 0.05
 """How much a point counts of which the skin tells nothing, beside those of which it does; eyes and lips count fully."""
 SLOW_FRAMES = 4.0
 """Standard deviation, in frames, of the average over time in which skin and detector differ slowly."""
-SLOW_TRUST = 0.7
+SLOW_TRUST = 0.75
 """How much of a slow difference from the detector is believed. With all of it, a rendered head's rotation errs by 2.3
 degrees in place of 2.2, and a filmed face that grimaces is fitted farther from its landmarks (1.7 % of the distance
-between the eyes, not 1.4); with less, a point of the skin looks less alike over time."""
+between the eyes, not 1.5); with less, a point of the skin looks less alike over time."""
 
 
 @dataclass
