@@ -5,6 +5,7 @@
     python scripts/benchmark_tracking.py --sequences talk nod --fit.camera.focal-length 1.75
     python scripts/benchmark_tracking.py --photometric.enabled    # and with the photometric refinement
     python scripts/benchmark_tracking.py --task face_landmarker.task    # and with a detector that scores expressions
+    python scripts/benchmark_tracking.py --oracle    # and with the true faces, lenses and expressions' displacements
 
 ICT-FaceKit's heads are rendered with known identity, expression, pose and focal length, textured, lit, over pictures.
 Frames and MediaPipe's detections are kept in a cache and made again only when what they depend on changes, so that
@@ -23,6 +24,7 @@ The baseline is the pose of the mean face in every frame by itself (PnP), at an 
 
 import json
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from benchmark_clips import report_clips
 from benchmark_synthetic import KEY_EXPRESSIONS, Fitter, SequenceReport, report_sequence, summarize
 from jaxtyping import UInt8
 from measuring import circumstances, write_measurements
+from oracle_heads import oracle
 from rich.console import Console
 from rich.table import Table
 from synthetic_sequences import SEQUENCES, BenchmarkData, Sequence
@@ -51,6 +54,8 @@ from tracking.skin_motion import SkinMotionConfig
 from tracking.spread_evenly import spread_evenly
 
 SHEET_COLUMNS = 6
+ORACLE = "synthetic_oracle"
+"""What the fit that knows the truth is called in the measurements."""
 CONSOLE = Console(width=None if sys.stdout.isatty() else 140)
 
 
@@ -71,6 +76,9 @@ class Arguments:
     lids are not looked at, and nothing is written."""
     task: Path | None = None
     """MediaPipe's face_landmarker.task: also fit the rendered heads to what it finds, and to its scores."""
+    oracle: bool = False
+    """Also fit the rendered heads with each person's true face, the true lens and ICT-FaceKit's own displacements: what
+    then remains is not the head model's."""
     heads: bool = True
     """Measure the rendered heads."""
     clips: bool = False
@@ -123,6 +131,11 @@ def measure_heads(arguments: Arguments) -> None:
         frames = data.frames(clip)
         return refine_fit(fit_skin(clip, face), lambda frame: np.array(frames[frame]), arguments.photometric)
 
+    def fit_with_lens(clip: Sequence, face: FaceTrack) -> HeadFit:
+        lens = replace(arguments.fit.camera, focal_length=clip.focal_length)
+        how = FaceFitConfig(replace(arguments.fit, camera=lens), arguments.skin, arguments.eyelids)
+        return fit_face(face, clip.width, clip.height, how)
+
     parts: dict[str, tuple[BenchmarkData, Fitter]] = {"synthetic_landmarks": (data, fit_landmarks)}
     if not arguments.exact_landmarks:
         parts["synthetic"] = (data, fit_skin)
@@ -131,10 +144,13 @@ def measure_heads(arguments: Arguments) -> None:
     if arguments.task is not None and not arguments.exact_landmarks:
         scoring = replace(data, detector=DetectorConfig("landmarker-task", arguments.task))
         parts["synthetic_scores"] = (scoring, fit_all)
+    if arguments.oracle:
+        parts[ORACLE] = (data, fit_with_lens)
     for part, (seen, fit_clip) in parts.items():
-        reports = {
-            clip.name: report_sequence(seen, clip, same_points, fit_clip, arguments.exact_landmarks) for clip in chosen
-        }
+        reports = {}
+        for clip in chosen:
+            with oracle(data.heads, same_points, data.neutral(clip)) if part == ORACLE else nullcontext():
+                reports[clip.name] = report_sequence(seen, clip, same_points, fit_clip, arguments.exact_landmarks)
         together = summarize(reports, chosen)
         CONSOLE.print(f"\n{part}", sequence_table(reports))
         print_together(together)
