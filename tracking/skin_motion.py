@@ -232,7 +232,8 @@ def _followed(
     parts = [slice(first, first + FRAMES_AT_ONCE) for first in range(0, len(faces), FRAMES_AT_ONCE)]
     with ThreadPoolExecutor(threads) as pool:
         followed = FollowedPoints.concatenate(list(pool.map(lambda part: follow_skin(faces[part], texture), parts)))
-    followed = followed.anchored(faces.landmarks).doubted_where_slow(faces.landmarks)
+    followed = followed.anchored(faces.landmarks)
+    followed = followed.doubted_where_slow(faces.landmarks)
     return followed.points, followed.weights()
 
 
