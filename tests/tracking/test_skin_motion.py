@@ -10,7 +10,7 @@ from tracking.clip import Intrinsics
 from tracking.face_fit import FaceFitConfig, fit_face, frames_to_do
 from tracking.face_linking import FaceTrack
 from tracking.face_regions import FACE_OVAL
-from tracking.fitting import HeadFit
+from tracking.fitting import FitConfig, HeadFit, KnownHead, fit_head
 from tracking.head_model import HeadModel
 from tracking.rasterize import rasterize
 from tracking.skin_motion import (
@@ -19,6 +19,7 @@ from tracking.skin_motion import (
     FollowedPoints,
     PosedFaces,
     SkinMotionConfig,
+    fit_with_skin,
     follow_skin,
     texture_of,
 )
@@ -119,6 +120,30 @@ def test_every_frame_is_told_of_as_often_as_it_is_fitted(face: FaceTrack) -> Non
     config = FaceFitConfig(skin=SkinMotionConfig(rounds=1))
     fit_face(face, 240, 240, config, advance=done.append)
     assert sum(done) == frames_to_do(face, config) == 2 * FRAMES
+
+
+def test_what_the_skin_is_sure_of_counts_from_the_second_fit_on_and_the_last_keeps_lens_and_person(
+    face: FaceTrack,
+) -> None:
+    told: list[tuple[KnownHead | None, np.ndarray]] = []
+
+    def fit_points(
+        points: np.ndarray, how: FitConfig, known: KnownHead | None = None, confidence: np.ndarray | None = None
+    ) -> HeadFit:
+        assert confidence is not None
+        told.append((known, confidence.copy()))
+        return fit_head(points, face.tracked, 240, 240, how, known=known, confidence=confidence)
+
+    fit = fit_with_skin(face.landmarks, face.skin, fit_points, FitConfig(), SkinMotionConfig(rounds=2))
+    (first, at_first), (second, on_the_way), (last, in_the_end) = told
+    assert first is None
+    assert second is None
+    assert last is not None
+    assert last.focal_length == fit.intrinsics.focal_length
+    np.testing.assert_array_equal(at_first, 1)
+    for weights in (on_the_way, in_the_end):
+        np.testing.assert_array_equal(weights[:, FEATURES], 1)
+        assert weights.min() < 0.2
 
 
 @pytest.fixture(scope="module")
