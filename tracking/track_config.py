@@ -72,6 +72,8 @@ class TrackConfig:
         ):
             if value is not None and value < least:
                 raise UserError(f"{name} {value} is too small: give {least} or more.")
+        if not 0 <= self.skin.slow_trust <= 1:
+            raise UserError(f"--skin.slow-trust {self.skin.slow_trust} is no share: give a number from 0 to 1.")
 
     def identity(self) -> dict[str, Any]:
         """The options that the result depends on."""

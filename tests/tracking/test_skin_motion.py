@@ -15,7 +15,6 @@ from tracking.head_model import HeadModel
 from tracking.rasterize import rasterize
 from tracking.skin_motion import (
     FEATURES,
-    SLOW_TRUST,
     FollowedPoints,
     PosedFaces,
     SkinMotionConfig,
@@ -253,12 +252,12 @@ def test_a_lasting_difference_from_the_detector_is_believed_in_part_and_a_passin
     count = 48
     detected = np.repeat(posed.landmarks[:1], count, 0)
     wave = np.where(np.arange(count) % 2 == 0, 2.0, -2.0).astype(np.float32)
-    for ways, believed in ((np.full(count, 2, np.float32), SLOW_TRUST), (wave, 1.0)):
+    for ways, believed in ((np.full(count, 2, np.float32), 0.6), (wave, 1.0)):
         points = detected.copy()
         points[..., 0] += ways[:, None]
         turns = np.repeat(to_skin_picture(detected[0])[None, :, :2], count, 0).astype(np.float32)
         followed = FollowedPoints(points, np.ones(points.shape[:2], np.float32), turns)
-        moved = (followed.doubted_where_slow(detected).points - detected)[10:-10]
+        moved = (followed.doubted_where_slow(detected, 0.6).points - detected)[10:-10]
         np.testing.assert_allclose(moved[..., 0], believed * np.repeat(ways[10:-10, None], 478, 1), atol=0.02)
         np.testing.assert_allclose(moved[..., 1:], 0, atol=0.02)
 

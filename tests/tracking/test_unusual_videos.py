@@ -223,6 +223,7 @@ def test_options_that_cannot_be() -> None:
         (TrackConfig(workers=0), "--workers 0 is too small: give 1 or more"),
         (TrackConfig(skin=SkinMotionConfig(rounds=-1)), "--skin.rounds -1 is too small: give 0 or more"),
         (TrackConfig(skin=SkinMotionConfig(texture_frames=0)), "--skin.texture-frames 0 is too small: give 1 or more"),
+        (TrackConfig(skin=SkinMotionConfig(slow_trust=1.5)), "--skin.slow-trust 1.5 is no share"),
     ):
         with pytest.raises(UserError, match=message):
             config.check()
