@@ -27,7 +27,6 @@ from measuring import circumstances, peak_memory_bytes, use_threads, write_measu
 from nerf_methods import ours
 from nerfstudio.utils.rich_utils import CONSOLE
 from reconstruction_quality import (
-    HELD_OUT_INTERVAL,
     FilmedFrame,
     RenderedFrame,
     contact_sheet,
@@ -38,6 +37,7 @@ from reconstruction_quality import (
 )
 from rich.table import Table
 from timed_training import TimedTraining
+from training_benchmarks import held_out_facts, tell_written
 
 from stage2_nerf.datamanager import PortraitDataset
 from stage2_nerf.pipeline import PortraitEditPipelineConfig
@@ -111,7 +111,7 @@ def main(arguments: Arguments) -> None:
     chosen = [held_out[i] for i in spread_evenly(len(held_out), SHEET_FRAMES)]
     write_png(arguments.output.with_suffix(".png"), contact_sheet(chosen))
     CONSOLE.print(summary(measurements))
-    CONSOLE.print(f"Wrote {arguments.output} and {arguments.output.with_suffix('.png')}.", soft_wrap=True)
+    tell_written(arguments.output, arguments.output.with_suffix(".png"))
 
 
 @dataclass(frozen=True)
@@ -145,13 +145,9 @@ def run(clip: TrackedClip, within: TrackedClip | None, seed: int, arguments: Arg
         seen = render_all(training.model, measured_frames(datamanager.train_dataset, within, rows))
     return Run(
         {
-            "name": clip.root.name,
-            "width": clip.intrinsics.width,
-            "height": clip.intrinsics.height,
-            "tracked_frames": len(clip.frames),
+            **held_out_facts(clip),
             "training_frames": len(datamanager.train_dataset),
             "held_out_frames": len(held_out),
-            "held_out_interval": HELD_OUT_INTERVAL,
         },
         {
             "steps": training.steps,
